@@ -1,0 +1,86 @@
+"""Structured logs on stdout: an event phrase and fields, never a prompt, an answer, a key or a token.
+
+INFO is one line per unit of work per process; WARNING is degraded and handled; ERROR is for a person, and is in Sentry
+too. Each line carries the trace id of the work it belongs to.
+"""
+
+import logging
+import sys
+from collections.abc import Iterable, MutableMapping
+from typing import Any, Literal
+
+import structlog
+
+from wire.telemetry.spans import current_trace_id
+
+QUIET_LOGGERS = (
+    "httpx",
+    "httpcore",
+    "httpx2",
+    "httpcore2",
+    "openai",
+    "asyncio",
+    "arq",
+    "uvicorn.access",
+    "alembic",
+)
+
+
+def configure_logging(process: str, *, style: Literal["console", "json"], level: str) -> None:
+    """From here on every logger of this process, library ones included, writes one line an event to stdout."""
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_trace_id,
+    ]
+    end: list[structlog.types.Processor]
+    if style == "json":
+        shared.append(_process_name(process))
+        end = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    else:
+        end = [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=32, sort_keys=False)]
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *end],
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    _quieten(QUIET_LOGGERS)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    return structlog.stdlib.get_logger(name)
+
+
+def _quieten(names: Iterable[str]) -> None:
+    for name in names:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _add_trace_id(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    trace_id = current_trace_id()
+    if trace_id is not None:
+        event.setdefault("trace_id", trace_id)
+    return event
+
+
+def _process_name(process: str) -> structlog.types.Processor:
+    def add(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event["process"] = process
+        return event
+
+    return add

@@ -1,0 +1,170 @@
+"""The consumer's end of a queue: arq's worker with a wake list, the publisher's trace, and a calm view of outages.
+
+What arq does not promise and this does not either: that a job runs once, or at all. See `wire.queue`.
+
+| event | what happens |
+|---|---|
+| a job is enqueued | `BLPOP` on the wake list returns, and the job starts within milliseconds |
+| Redis is away | the worker waits and goes on when it is back; jobs under way are not disturbed |
+| SIGTERM | no more jobs are taken; those under way have `drain_timeout_s`, then they are cancelled and hand over |
+| a job raises `TryLater` | it is enqueued again after the delay, up to `MAX_TRIES` times; nothing is reported |
+| a job raises anything else | one error event in the job's own trace; it is not tried again |
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import orjson
+from arq.connections import ArqRedis
+from arq.worker import Function, Retry, Worker, func
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from wire.contracts import Readable
+from wire.contracts.jobs import Envelope
+from wire.log import get_logger
+from wire.redis_keys import queue_key, wake_key
+from wire.telemetry.spans import queue_process, report_error
+
+JOB_TIMEOUT_S = 3600
+POLL_S = 0.5
+RETRY_REDIS_S = 0.5
+MAX_TRIES = 5
+
+log = get_logger(__name__)
+
+PayloadT = TypeVar("PayloadT", bound=Readable)
+
+
+class TryLater(Exception):
+    """The job can't be done now and could be soon, `delay_s` from now."""
+
+    already_reported = True
+
+    def __init__(self, delay_s: float) -> None:
+        super().__init__(f"try again in {delay_s:g} s")
+        self.delay_s = delay_s
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Generic[PayloadT]):
+    """A job by name: what its payload is and what handles it."""
+
+    name: str
+    payload: type[PayloadT]
+    handle: Callable[[PayloadT], Awaitable[None]]
+
+
+class QueueWorker:
+    """Runs the jobs of one queue in this process until it is told to stop."""
+
+    def __init__(
+        self, queue: str, jobs: Sequence[Job[Any]], *, redis: ArqRedis, blocking: Redis, max_jobs: int
+    ) -> None:
+        self._queue = queue
+        self._blocking = blocking
+        self._max_jobs = max_jobs
+        self._stopping = asyncio.Event()
+        self._worker = Worker(
+            functions=[_arq_function(queue, job) for job in jobs],
+            queue_name=queue_key(queue),
+            redis_pool=redis,
+            handle_signals=False,
+            max_jobs=max_jobs,
+            job_timeout=JOB_TIMEOUT_S,
+            keep_result=0,
+            max_tries=MAX_TRIES,
+            job_serializer=orjson.dumps,
+            job_deserializer=orjson.loads,
+            log_results=False,
+        )
+
+    def stop(self) -> None:
+        """No more jobs are taken; `run` returns when those under way have ended or handed over."""
+        self._stopping.set()
+
+    async def run(self, *, drain_timeout_s: float) -> None:
+        stopping = asyncio.create_task(self._stopping.wait())
+        taking = asyncio.create_task(self._take_jobs())
+        try:
+            await asyncio.wait({stopping, taking}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            taking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await taking
+            await self._drain(drain_timeout_s)
+
+    async def _take_jobs(self) -> None:
+        while True:
+            try:
+                await self._worker._poll_iteration()  # pyright: ignore[reportPrivateUsage]  arq has no public step
+                await self._wait_for_work()
+            except (RedisError, OSError) as error:
+                log.warning("redis is away, waiting", queue=self._queue, error=type(error).__name__)
+                await asyncio.sleep(RETRY_REDIS_S)
+
+    async def _wait_for_work(self) -> None:
+        """Until somebody wakes the queue, a place is free again, or `POLL_S` have passed."""
+        running = list(self._worker.tasks.values())
+        if len(running) >= self._max_jobs:
+            await asyncio.wait(running, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
+            return
+        await self._blocking.execute_command("BLPOP", wake_key(self._queue), POLL_S)
+
+    async def _drain(self, timeout_s: float) -> None:
+        running = list(self._worker.tasks.values())
+        if not running:
+            return
+        _, pending = await asyncio.wait(running, timeout=timeout_s)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+
+
+async def repeat(name: str, interval_s: float, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Does `work` every `interval_s` until cancelled. An error is reported once and the next turn tries again."""
+    failing = False
+    while True:
+        try:
+            await work()
+            failing = False
+        except Exception as error:  # the end of a unit of work: a sweep must outlive whatever it met
+            log.warning("periodic work failed", work=name, error=type(error).__name__)
+            if not failing and not isinstance(error, RedisError | OSError):
+                report_error(error, work=name)
+            failing = True
+        await asyncio.sleep(interval_s)
+
+
+def _arq_function(queue: str, job: Job[Any]) -> Function:
+    async def run(ctx: dict[str, Any], message: dict[str, Any]) -> None:
+        envelope = Envelope.model_validate(message)
+        tries: int = ctx["job_try"]
+        try:
+            with queue_process(
+                queue,
+                job.name,
+                headers=envelope.trace,
+                message_id=ctx["job_id"],
+                retries=tries - 1,
+                enqueued_at=envelope.enqueued_at,
+                body_size=len(orjson.dumps(envelope.payload)),
+            ):
+                await job.handle(job.payload.model_validate(envelope.payload))
+        except TryLater as later:
+            log.warning("job is tried again later", job=job.name, delay_s=later.delay_s, tries=tries)
+            raise Retry(defer=later.delay_s) from later
+        log.info("job done", job=job.name, job_id=ctx["job_id"], tries=tries)
+
+    return func(run, name=job.name, max_tries=MAX_TRIES)

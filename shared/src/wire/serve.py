@@ -1,0 +1,71 @@
+"""Runs an ASGI app in a process of ours: uvicorn with uvloop and httptools, and a drain that streams hear of."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Generator
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+LIMIT_CONCURRENCY = 2000
+
+
+class DrainingServer(uvicorn.Server):
+    """Calls `on_drain` the moment a signal asks for the end: open streams would hold the server for ever otherwise."""
+
+    def __init__(self, config: uvicorn.Config, on_drain: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_drain = on_drain
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._on_drain()
+        super().handle_exit(sig, frame)
+
+
+class EmbeddedServer(uvicorn.Server):
+    """Serves beside a worker, which owns the process's signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+def serve(app: ASGIApp, *, host: str, port: int, drain_timeout_s: float, on_drain: Callable[[], None]) -> None:
+    """Blocks until the process is told to end and its requests have, or `drain_timeout_s` have passed."""
+    config = _config(app, host, port, drain_timeout_s)
+    DrainingServer(config, on_drain).run()
+
+
+@contextlib.asynccontextmanager
+async def serve_beside(app: ASGIApp, *, host: str, port: int):
+    """The app is served while the block runs."""
+    server = EmbeddedServer(_config(app, host, port, 1))
+    task = asyncio.create_task(server.serve(), name="health server")
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+def _config(app: ASGIApp, host: str, port: int, drain_timeout_s: float) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        lifespan="on",
+        proxy_headers=False,
+        limit_concurrency=LIMIT_CONCURRENCY,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=max(1, round(drain_timeout_s)),
+    )
+
+
+Stop = Callable[[], Awaitable[None]]
