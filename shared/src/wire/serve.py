@@ -38,7 +38,7 @@ def serve(app: ASGIApp, *, host: str, port: int, drain_timeout_s: float, on_drai
 
 
 @contextlib.asynccontextmanager
-async def serve_beside(app: ASGIApp, *, host: str, port: int):
+async def serve_beside(app: ASGIApp, *, host: str, port: int) -> AsyncGenerator[None]:
     """The app is served while the block runs."""
     server = EmbeddedServer(_config(app, host, port, 1))
     task = asyncio.create_task(server.serve(), name="health server")
@@ -66,6 +66,3 @@ def _config(app: ASGIApp, host: str, port: int, drain_timeout_s: float) -> uvico
         timeout_keep_alive=30,
         timeout_graceful_shutdown=max(1, round(drain_timeout_s)),
     )
-
-
-Stop = Callable[[], Awaitable[None]]
