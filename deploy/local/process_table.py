@@ -32,31 +32,35 @@ class Process:
     """Answers 200 when ready; None for the databases, which are asked in their own protocol."""
     stop_signal: signal.Signals = signal.SIGTERM
     stop_grace_s: float = 12.0
+    stage: int
+    """The lower ones are started first and stopped last; within a stage all at once."""
     bind_setting: str | None = None
 
 
-# In the order of their start. They are stopped in the reverse order.
 PROCESSES: tuple[Process, ...] = (
     Process(
         name="postgres",
+        stage=0,
         kind=Kind.DATABASE,
         port_setting="HOPLINE_POSTGRES_PORT",
         default_port=8432,
         stop_signal=signal.SIGINT,  # a fast shutdown: SIGTERM would wait for every open connection
     ),
-    Process(name="valkey", kind=Kind.DATABASE, port_setting="HOPLINE_REDIS_PORT", default_port=8379),
+    Process(name="valkey", stage=0, kind=Kind.DATABASE, port_setting="HOPLINE_REDIS_PORT", default_port=8379),
     Process(
         name="local-model",
+        stage=1,
         kind=Kind.EXTRA,
         module="local.model_server",
         port_setting="HOPLINE_LOCAL_MODEL_PORT",
         default_port=8003,
-        ready_path="/v1/models",
+        ready_path="/health",
         stop_grace_s=3.0,
         bind_setting="HOPLINE_INTERNAL_BIND",
     ),
     Process(
         name="spotlight",
+        stage=1,
         kind=Kind.EXTRA,
         port_setting="HOPLINE_SPOTLIGHT_PORT",
         default_port=8969,
@@ -65,6 +69,7 @@ PROCESSES: tuple[Process, ...] = (
     ),
     Process(
         name="tracking",
+        stage=2,
         kind=Kind.SERVICE,
         module="tracking",
         port_setting="HOPLINE_TRACKING_PORT",
@@ -75,6 +80,7 @@ PROCESSES: tuple[Process, ...] = (
     ),
     Process(
         name="tracking-worker",
+        stage=2,
         kind=Kind.SERVICE,
         module="tracking.worker",
         port_setting="HOPLINE_TRACKING_WORKER_PORT",
@@ -85,6 +91,7 @@ PROCESSES: tuple[Process, ...] = (
     ),
     Process(
         name="chat",
+        stage=3,
         kind=Kind.SERVICE,
         module="chat",
         port_setting="HOPLINE_CHAT_PORT",
@@ -95,6 +102,7 @@ PROCESSES: tuple[Process, ...] = (
     ),
     Process(
         name="chat-worker",
+        stage=3,
         kind=Kind.SERVICE,
         module="chat.worker",
         port_setting="HOPLINE_CHAT_WORKER_PORT",
@@ -105,6 +113,7 @@ PROCESSES: tuple[Process, ...] = (
     ),
     Process(
         name="gateway",
+        stage=4,
         kind=Kind.SERVICE,
         module="gateway",
         port_setting="HOPLINE_GATEWAY_PORT",

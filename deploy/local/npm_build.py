@@ -1,0 +1,159 @@
+"""What npm makes: the page (frontend/dist) and Spotlight's packages. Standard library only.
+
+    python npm_build.py frontend|spotlight
+
+Whoever needs a result calls `ensure`; it does nothing when the result is current, and waits when another process is
+making it. The launcher starts this early, beside the Python packages, and asks again when it needs the result.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+if __package__ in {None, ""}:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from local.errors import PrepareError
+    from local.node import Node, find_node
+else:
+    from .errors import PrepareError
+    from .node import Node, find_node
+
+UNRELATED = {"node_modules", "dist", "tests", "coverage", "test-results", ".svelte-kit"}
+
+
+@dataclass(frozen=True)
+class NpmFolder:
+    name: str
+    folder: str
+    result: str
+    """Exists, relative to the folder, when it was made."""
+    script: str | None
+    """Run after the packages are there."""
+
+
+FRONTEND = NpmFolder("frontend", "frontend", "dist/index.html", "build")
+SPOTLIGHT = NpmFolder(
+    "spotlight", "deploy/local/spotlight", "node_modules/@spotlightjs/spotlight/dist/run.js", None
+)
+FOLDERS = {made.name: made for made in (FRONTEND, SPOTLIGHT)}
+
+
+def is_current(root: Path, made: NpmFolder) -> bool:
+    return _stamp(root, made).is_current(sources_hash(root / made.folder)) and (root / made.folder / made.result).exists()
+
+
+def ensure(root: Path, made: NpmFolder) -> None:
+    """The result is there and belongs to the sources as they are.
+
+    Raises:
+        PrepareError: npm failed; names the log.
+    """
+    if is_current(root, made):
+        return
+    with _alone(root, made):
+        if not is_current(root, made):
+            _make(root, made, find_node(root))
+
+
+def log_path(root: Path, made: NpmFolder) -> Path:
+    return root / ".venv" / "log" / f"{made.name}.log"
+
+
+def sources_hash(folder: Path) -> str:
+    """Of every file that can change the result."""
+    digest = hashlib.sha256()
+    for path in sorted(_sources(folder)):
+        digest.update(f"{path.relative_to(folder)}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _sources(folder: Path) -> Iterator[Path]:
+    for directory, names, files in os.walk(folder):
+        names[:] = [name for name in names if name not in UNRELATED]
+        yield from (Path(directory) / file for file in files)
+
+
+def _packages_hash(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for name in ("package.json", "package-lock.json", ".npmrc"):
+        path = folder / name
+        digest.update(path.read_bytes() if path.exists() else b"-")
+    return digest.hexdigest()
+
+
+def _make(root: Path, made: NpmFolder, node: Node) -> None:
+    folder = root / made.folder
+    hashed = sources_hash(folder)
+    packages, wanted = Stamp(root / ".venv" / "stamp" / f"{made.name}-packages"), _packages_hash(folder)
+    log = log_path(root, made)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    if not packages.is_current(wanted) or not (folder / "node_modules").is_dir():
+        install = ["ci"] if (folder / "package-lock.json").exists() else ["install"]
+        # Spotlight's packages run nothing at install; the page's may fetch the bundler's binary package
+        quiet = ["--no-audit", "--no-fund", *(["--ignore-scripts"] if made.script is None else [])]
+        _npm(node, folder, log, *install, *quiet)
+        packages.write(wanted)
+    if made.script is not None:
+        _npm(node, folder, log, "run", made.script)
+    if not (folder / made.result).exists():
+        raise PrepareError(f"npm made no {made.folder}/{made.result}: see {log}.")
+    _stamp(root, made).write(hashed)
+
+
+def _npm(node: Node, folder: Path, log: Path, *args: str) -> None:
+    with log.open("ab") as file:
+        file.write(f"$ npm {' '.join(args)}\n".encode())
+        file.flush()
+        command = node.npm_command(*args)
+        done = subprocess.run(
+            command, cwd=folder, env=node.environment(), stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False
+        )
+    if done.returncode != 0:
+        last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1]
+        raise PrepareError(f"`npm {' '.join(args)}` failed in {folder}: {last} (all of it: {log}).")
+
+
+@dataclass(frozen=True)
+class Stamp:
+    path: Path
+
+    def is_current(self, hashed: str) -> bool:
+        return self.path.exists() and self.path.read_text() == hashed
+
+    def write(self, hashed: str) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(hashed)
+
+
+def _stamp(root: Path, made: NpmFolder) -> Stamp:
+    return Stamp(root / ".venv" / "stamp" / made.name)
+
+
+@contextmanager
+def _alone(root: Path, made: NpmFolder) -> Iterator[None]:
+    path = root / ".venv" / "stamp" / f"{made.name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def main() -> None:
+    try:
+        ensure(Path(__file__).resolve().parents[2], FOLDERS[sys.argv[1]])
+    except PrepareError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
