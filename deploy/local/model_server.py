@@ -6,6 +6,7 @@ It answers fluently and often wrongly.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import signal
@@ -18,6 +19,7 @@ from .settings import environment
 
 LONGEST_ANSWER = 2048
 AT_ONCE = 4
+ERRORS_ONLY = 1
 
 
 def model_file() -> Path:
@@ -30,10 +32,13 @@ def model_file() -> Path:
     return found
 
 
-def server_parameters(*, host: str, port: int, key: str | None) -> Any:
-    import xllamacpp  # pyright: ignore[reportMissingTypeStubs] - loads 100 MB: only in this process
+def library() -> Any:
+    """100 MB that no other process should load, and without types."""
+    return importlib.import_module("xllamacpp")
 
-    params: Any = xllamacpp.CommonParams()
+
+def server_parameters(*, host: str, port: int, key: str | None) -> Any:
+    params: Any = library().CommonParams()
     params.model.path = str(model_file())
     params.model_alias = {MODEL} if isinstance(params.model_alias, set) else MODEL
     params.hostnames, params.port = [host], port
@@ -43,6 +48,7 @@ def server_parameters(*, host: str, port: int, key: str | None) -> Any:
     params.n_ctx, params.n_parallel, params.kv_unified = CONTEXT_WINDOW, AT_ONCE, True
     params.n_predict = LONGEST_ANSWER
     params.cache_ram_mib = 64
+    params.verbosity = ERRORS_ONLY
     params.sampling.temp, params.sampling.penalty_repeat = 0.6, 1.1  # or it goes round in circles
     threads = max(1, min(4, os.cpu_count() or 1))
     for cpu in (params.cpuparams, params.cpuparams_batch):
@@ -55,14 +61,12 @@ def main() -> None:
     env = environment()
     stop = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop)
-    import xllamacpp  # pyright: ignore[reportMissingTypeStubs]
-
     params = server_parameters(
         host=env.get("HOPLINE_INTERNAL_BIND", "127.0.0.1"),
         port=int(env.get("HOPLINE_LOCAL_MODEL_PORT", "8003")),
         key=env.get("HOPLINE_LOCAL_MODEL_KEY"),
     )
-    server: Any = xllamacpp.Server(params)
+    server: Any = library().Server(params)
     sys.stdout.write(f"{MODEL} listens on {server.listening_address}\n")
     sys.stdout.flush()
     signal.sigwait(stop)

@@ -13,7 +13,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,14 +40,13 @@ class NpmFolder:
 
 
 FRONTEND = NpmFolder("frontend", "frontend", "dist/index.html", "build")
-SPOTLIGHT = NpmFolder(
-    "spotlight", "deploy/local/spotlight", "node_modules/@spotlightjs/spotlight/dist/run.js", None
-)
+SPOTLIGHT = NpmFolder("spotlight", "deploy/local/spotlight", "node_modules/@spotlightjs/spotlight/dist/run.js", None)
 FOLDERS = {made.name: made for made in (FRONTEND, SPOTLIGHT)}
 
 
 def is_current(root: Path, made: NpmFolder) -> bool:
-    return _stamp(root, made).is_current(sources_hash(root / made.folder)) and (root / made.folder / made.result).exists()
+    folder = root / made.folder
+    return (folder / made.result).exists() and _stamp(root, made).is_current(sources_hash(folder))
 
 
 def ensure(root: Path, made: NpmFolder) -> None:
@@ -140,7 +139,7 @@ def _stamp(root: Path, made: NpmFolder) -> Stamp:
 
 
 @contextmanager
-def _alone(root: Path, made: NpmFolder) -> Iterator[None]:
+def _alone(root: Path, made: NpmFolder) -> Generator[None]:
     path = root / ".venv" / "stamp" / f"{made.name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:

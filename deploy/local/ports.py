@@ -50,8 +50,8 @@ def holder_of(port: int) -> str | None:
     except (psutil.Error, OSError):
         return None
     for connection in connections:
-        listening = connection.status == psutil.CONN_LISTEN and connection.laddr
-        if listening and connection.laddr.port == port and connection.pid:
+        listening = connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,)
+        if listening and connection.pid:
             try:
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
             except psutil.Error:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from .child import EXEC_CHILD, Command
 from .errors import PrepareError, StartError
@@ -22,9 +21,20 @@ OPTIONS = {
     "max_connections": "200",
     "shared_buffers": "64MB",
     "jit": "off",
-    "log_checkpoints": "off",
     "log_line_prefix": "",
+    # What a statement holds is nobody's business in a log, and the services report their own errors.
+    "log_min_messages": "fatal",
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
 }
+# A script for psql, whose `\gexec` runs what the query before it answers. Names and passwords are made here: none
+# needs quoting.
+MAKE_DATABASE = """
+SELECT 'CREATE ROLE {name} LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{name}') \\gexec
+ALTER ROLE {name} PASSWORD '{password}';
+SELECT 'CREATE DATABASE {name} OWNER {name}'
+WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{name}') \\gexec
+"""
 
 
 class Postgres:
@@ -81,17 +91,13 @@ class Postgres:
 
     def make_databases(self) -> None:
         """Each service's role, with the password of the secrets, and its database exist."""
-        statements: list[str] = []
-        for service in DATABASE_SETTINGS:
-            name, password = f"hopline_{service}", self._secrets[f"{service.upper()}_DATABASE_PASSWORD"]
-            statements += [
-                f"SELECT 'CREATE ROLE {name} LOGIN' WHERE NOT EXISTS "
-                f"(SELECT FROM pg_roles WHERE rolname = '{name}') \\gexec",
-                f"ALTER ROLE {name} PASSWORD '{password}';",
-                f"SELECT 'CREATE DATABASE {name} OWNER {name}' WHERE NOT EXISTS "
-                f"(SELECT FROM pg_database WHERE datname = '{name}') \\gexec",
-            ]
-        answer = self._psql("\n".join(statements))
+        script = "".join(
+            MAKE_DATABASE.format(
+                name=f"hopline_{service}", password=self._secrets[f"{service.upper()}_DATABASE_PASSWORD"]
+            )
+            for service in DATABASE_SETTINGS
+        )
+        answer = self._psql(script)
         if answer.returncode != 0:
             raise StartError(f"The databases could not be made: {answer.stderr.strip()}")
 

@@ -35,6 +35,8 @@ class Process:
     stage: int
     """The lower ones are started first and stopped last; within a stage all at once."""
     bind_setting: str | None = None
+    noise: tuple[str, ...] = ()
+    """Lines with one of these say nothing to a person, and come at every start."""
 
 
 PROCESSES: tuple[Process, ...] = (
@@ -45,8 +47,16 @@ PROCESSES: tuple[Process, ...] = (
         port_setting="HOPLINE_POSTGRES_PORT",
         default_port=8432,
         stop_signal=signal.SIGINT,  # a fast shutdown: SIGTERM would wait for every open connection
+        noise=("the database system is", "terminating connection due to administrator command"),
     ),
-    Process(name="valkey", stage=0, kind=Kind.DATABASE, port_setting="HOPLINE_REDIS_PORT", default_port=8379),
+    Process(
+        name="valkey",
+        stage=0,
+        kind=Kind.DATABASE,
+        port_setting="HOPLINE_REDIS_PORT",
+        default_port=8379,
+        noise=("Memory overcommit must be enabled", "scheduling shutdown", "is now ready to exit"),
+    ),
     Process(
         name="local-model",
         stage=1,
@@ -66,6 +76,7 @@ PROCESSES: tuple[Process, ...] = (
         default_port=8969,
         ready_path="/health",
         stop_grace_s=3.0,
+        noise=("[Spotlight]",),
     ),
     Process(
         name="tracking",

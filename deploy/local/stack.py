@@ -310,7 +310,7 @@ class Stack:
     def _spawn(self, name: str, command: Command, env: Mapping[str, str]) -> Child:
         with self._guard:
             self._raise_if_closing()
-            make = self._spawner.submit(Child, name, command, env, log=self._log, on_end=self._has_ended)
+            make = self._spawner.submit(Child, name, command, env, log=self._write_line, on_end=self._has_ended)
             return make.result()
 
     def _start_one_shot(self, name: str, owner: str, module: str) -> Child:
@@ -319,6 +319,11 @@ class Stack:
             self._told_to_end.add(child)
             self._one_shots.append(child)
             return child
+
+    def _write_line(self, name: str, line: str) -> None:
+        process = self._processes.get(name)
+        if process is None or not any(part in line for part in process.noise):
+            self._log(name, line)
 
     def _has_ended(self, child: Child) -> None:
         with self._guard:
