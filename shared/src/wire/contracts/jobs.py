@@ -11,6 +11,8 @@ RECORD_USAGE = "record_usage"
 TRACK_MODEL_SWITCH = "track_model_switch"
 COMPLETE_MODEL_SWITCH = "complete_model_switch"
 
+SwitchReason = Literal["user", "fallback", "rescue", "budget", "context"]
+
 
 class Envelope(Readable):
     """What arq carries: the trace to go on with, when it was enqueued, and the payload."""
@@ -66,7 +68,7 @@ class SwitchStarted(Readable):
     owner_id: str
     from_model: str
     to_model: str
-    reason: Literal["user", "fallback", "rescue", "budget", "context"] = "user"
+    reason: SwitchReason = "user"
     started_at: datetime
     metadata: dict[str, Any] = {}
 
@@ -79,7 +81,7 @@ class SwitchCompleted(Readable):
     owner_id: str
     from_model: str
     to_model: str
-    reason: Literal["user", "fallback", "rescue", "budget", "context"] = "user"
+    reason: SwitchReason = "user"
     outcome: Literal["completed", "failed"]
     turn_id: str
     started_at: datetime

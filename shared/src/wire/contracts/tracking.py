@@ -7,6 +7,7 @@ from pydantic import Field
 
 from wire.contracts import Readable, StrictBody
 from wire.contracts.chat import ModelName, UuidText
+from wire.contracts.jobs import SwitchReason
 from wire.contracts.money import Price
 
 MAX_HELD_IDS = 1000
@@ -21,7 +22,7 @@ class NewSwitch(StrictBody):
     session_id: UuidText
     from_model: ModelName
     to_model: ModelName
-    reason: Literal["user", "fallback", "rescue", "budget", "context"] = "user"
+    reason: SwitchReason = "user"
     to_price: Price | None = None
     """For the estimate; `None` when the price is unknown."""
     metadata: dict[str, Any] = {}
