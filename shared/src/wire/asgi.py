@@ -2,6 +2,7 @@
 
 import time
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wire.log import get_logger
@@ -14,8 +15,11 @@ QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 log = get_logger(__name__)
 
 
-class BodyTooLarge(Exception):
-    """The request's body is larger than this process takes."""
+class BodyTooLarge(HTTPException):
+    """The request's body is larger than this process takes. (FastAPI lets no other kind out of reading a body.)"""
+
+    def __init__(self) -> None:
+        super().__init__(413)
 
 
 class LimitBody:

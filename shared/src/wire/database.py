@@ -31,6 +31,7 @@ class Database:
             max_overflow=pool_size,
             pool_timeout=POOL_TIMEOUT_S,
             pool_pre_ping=True,
+            hide_parameters=True,  # an error's message would quote them, and they hold people's text
             connect_args={
                 "timeout": CONNECT_TIMEOUT_S,
                 "command_timeout": STATEMENT_TIMEOUT_S,

@@ -50,6 +50,9 @@ def configure_logging(process: str, *, style: Literal["console", "json"], level:
     root.handlers = [handler]
     root.setLevel(level.upper())
     _quieten(QUIET_LOGGERS)
+    # arq writes a failed job's whole traceback, whose messages may quote what nobody should read; `queue_worker` writes
+    # a line of its own.
+    logging.getLogger("arq.worker").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -22,6 +22,13 @@ from wire.telemetry.spans import current_trace_id
 MEDIA_TYPE = "application/problem+json"
 MAX_FIELD_ERRORS = 20
 
+HTTP_ERRORS = {
+    404: ("not_found", "There is nothing at this address."),
+    405: ("method_not_allowed", "This address does not take that method."),
+    413: ("body_too_large", "The body is too large."),
+}
+"""What the framework refuses by itself: status, code, sentence."""
+
 
 class Problem(Exception):
     """An error that is answered on purpose: a status, a stable code, a sentence for a person."""
@@ -81,7 +88,13 @@ def as_problem(error: Exception) -> Problem:
         return _invalid_request(error)
     if isinstance(error, HTTPException):
         return _http_problem(error)
-    return Problem(500, "internal_error", "Something went wrong here. It has been reported; try again.")
+    return Problem(
+        500,
+        "internal_error",
+        "Something went wrong here. It has been reported; try again.",
+        # The server drops the connection after an error of this kind: said, so that nobody sends on it again.
+        headers={"Connection": "close"},
+    )
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -119,11 +132,6 @@ def _sentence(error: dict[str, Any]) -> str:
 
 
 def _http_problem(error: HTTPException) -> Problem:
-    details = {
-        404: "There is nothing at this address.",
-        405: "This address does not take that method.",
-        413: "The body is too large.",
-    }
-    detail = details.get(error.status_code, str(error.detail))
-    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    phrase_code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    code, detail = HTTP_ERRORS.get(error.status_code, (phrase_code, str(error.detail)))
     return Problem(error.status_code, code, detail, headers=dict(error.headers or {}))

@@ -5,7 +5,7 @@ PostgreSQL, and a sweep enqueues it again. So jobs are idempotent and carry ids 
 """
 
 import time
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from arq.connections import ArqRedis
@@ -20,6 +20,8 @@ from wire.telemetry.spans import TraceHeaders, background_transaction, queue_pub
 
 REDIS_TIMEOUT_S = 2.0
 
+ClientT = TypeVar("ClientT", bound=Redis)
+
 
 class QueueUnavailable(Exception):
     """Redis can't be reached or refuses; the job is not enqueued, a sweep will try again."""
@@ -27,24 +29,25 @@ class QueueUnavailable(Exception):
 
 def connect(url: str, *, max_connections: int = 64) -> Redis:
     """A client that fails fast: nobody waits longer than `REDIS_TIMEOUT_S` for a Redis that is away."""
-    return Redis(connection_pool=_pool(url, max_connections=max_connections))
+    return _owning_its_pool(Redis(connection_pool=_pool(url, max_connections=max_connections)))
 
 
 def connect_arq(url: str) -> ArqRedis:
-    return ArqRedis(
-        pool_or_conn=_pool(url, max_connections=64),
-        job_serializer=orjson.dumps,
-        job_deserializer=orjson.loads,
+    return _owning_its_pool(
+        ArqRedis(
+            pool_or_conn=_pool(url, max_connections=64),
+            job_serializer=orjson.dumps,
+            job_deserializer=orjson.loads,
+        )
     )
 
 
 def connect_blocking(url: str) -> Redis:
     """A client for reads that wait on the server: its reads have no deadline of their own."""
-    return Redis(
-        connection_pool=ConnectionPool.from_url(
-            url, max_connections=8, socket_connect_timeout=REDIS_TIMEOUT_S, socket_keepalive=True
-        )
+    pool = ConnectionPool.from_url(
+        url, max_connections=8, socket_connect_timeout=REDIS_TIMEOUT_S, socket_keepalive=True
     )
+    return _owning_its_pool(Redis(connection_pool=pool))
 
 
 class Queue:
@@ -86,6 +89,12 @@ class Queue:
             pipe.rpush(wake_key(self._name), 1)
             pipe.expire(wake_key(self._name), WAKE_TTL_S)
             await pipe.execute()
+
+
+def _owning_its_pool(client: ClientT) -> ClientT:
+    """`aclose` closes the connections too: by itself a client leaves those of a pool that it was given."""
+    client.auto_close_connection_pool = True
+    return client
 
 
 def _pool(url: str, *, max_connections: int) -> ConnectionPool:

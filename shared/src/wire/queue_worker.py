@@ -12,7 +12,6 @@ What arq does not promise and this does not either: that a job runs once, or at 
 """
 
 import asyncio
-import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -78,7 +77,7 @@ class QueueWorker:
             job_timeout=JOB_TIMEOUT_S,
             keep_result=0,
             max_tries=MAX_TRIES,
-            job_serializer=orjson.dumps,
+            job_serializer=_dumps,
             job_deserializer=orjson.loads,
             log_results=False,
         )
@@ -88,25 +87,33 @@ class QueueWorker:
         self._stopping.set()
 
     async def run(self, *, drain_timeout_s: float) -> None:
-        stopping = asyncio.create_task(self._stopping.wait())
-        taking = asyncio.create_task(self._take_jobs())
         try:
-            await asyncio.wait({stopping, taking}, return_when=asyncio.FIRST_COMPLETED)
+            await self._take_jobs()
         finally:
-            stopping.cancel()
-            taking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await taking
             await self._drain(drain_timeout_s)
 
     async def _take_jobs(self) -> None:
-        while True:
+        """Looks for the end between two steps only: a step that is cut could leave a job locked that nobody runs."""
+        is_away = False
+        while not self._stopping.is_set():
             try:
                 await self._worker._poll_iteration()  # pyright: ignore[reportPrivateUsage]  arq has no public step
+                if is_away:
+                    log.info("redis is back", queue=self._queue)
+                is_away = False
                 await self._wait_for_work()
             except (RedisError, OSError) as error:
-                log.warning("redis is away, waiting", queue=self._queue, error=type(error).__name__)
+                if not is_away:
+                    log.warning("redis is away, waiting", queue=self._queue, error=type(error).__name__)
+                is_away = True
                 await asyncio.sleep(RETRY_REDIS_S)
+                self._free_lost_places()
+
+    def _free_lost_places(self) -> None:
+        """arq counts a place as taken before it asks Redis for the job, and keeps it when Redis fails then."""
+        running = sum(not task.done() for task in self._worker.tasks.values())
+        for _ in range(self._worker.job_counter - running):
+            self._worker._release_sem_dec_counter_on_complete()  # pyright: ignore[reportPrivateUsage]
 
     async def _wait_for_work(self) -> None:
         """Until somebody wakes the queue, a place is free again, or `POLL_S` have passed."""
@@ -147,6 +154,11 @@ async def repeat(name: str, interval_s: float, work: Callable[[], Coroutine[Any,
         await asyncio.sleep(interval_s)
 
 
+def _dumps(value: Any) -> bytes:
+    """arq writes down how a job failed, even where no result is kept: the error is no JSON by itself."""
+    return orjson.dumps(value, default=repr)
+
+
 def _arq_function(queue: str, job: Job[Any]) -> Function:
     async def run(ctx: dict[str, Any], message: dict[str, Any]) -> None:
         envelope = Envelope.model_validate(message)
@@ -161,10 +173,22 @@ def _arq_function(queue: str, job: Job[Any]) -> Function:
                 enqueued_at=envelope.enqueued_at,
                 body_size=len(orjson.dumps(envelope.payload)),
             ):
-                await job.handle(job.payload.model_validate(envelope.payload))
+                await _handle(job, envelope, job_id=ctx["job_id"], tries=tries)
         except TryLater as later:
-            log.warning("job is tried again later", job=job.name, delay_s=later.delay_s, tries=tries)
             raise Retry(defer=later.delay_s) from later
-        log.info("job done", job=job.name, job_id=ctx["job_id"], tries=tries)
 
     return func(run, name=job.name, max_tries=MAX_TRIES)
+
+
+async def _handle(job: Job[Any], envelope: Envelope, *, job_id: str, tries: int) -> None:
+    """One line in the log for the job, whatever its end, with its trace."""
+    line = log.bind(job=job.name, job_id=job_id, tries=tries)
+    try:
+        await job.handle(job.payload.model_validate(envelope.payload))
+    except TryLater as later:
+        line.warning("job is tried again later", delay_s=later.delay_s)
+        raise
+    except Exception as error:  # the end of a unit of work: it is noted here and reported by `queue_process`
+        line.error("job failed", error=type(error).__name__)
+        raise
+    line.info("job done")

@@ -5,7 +5,6 @@ import warnings
 from typing import Any
 
 import sentry_sdk
-from sentry_sdk.integrations.asyncio import AsyncioIntegration
 from sentry_sdk.integrations.fastapi import FastApiIntegration
 from sentry_sdk.integrations.httpx import HttpxIntegration
 from sentry_sdk.integrations.logging import ignore_logger
@@ -59,7 +58,6 @@ def start_telemetry(
                 FastApiIntegration(transaction_style="url"),
                 HttpxIntegration(),
                 SqlalchemyIntegration(),
-                AsyncioIntegration(task_spans=False),
             ],
         )
     for logger in ("arq.worker", "uvicorn.error"):
