@@ -50,9 +50,7 @@ def configure_logging(process: str, *, style: Literal["console", "json"], level:
     root.handlers = [handler]
     root.setLevel(level.upper())
     _quieten(QUIET_LOGGERS)
-    # arq writes a failed job's whole traceback, whose messages may quote what nobody should read; `queue_worker` writes
-    # a line of its own.
-    logging.getLogger("arq.worker").setLevel(logging.CRITICAL)
+    logging.getLogger("arq.worker").addFilter(_has_no_traceback)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -72,6 +70,11 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
 def _quieten(names: Iterable[str]) -> None:
     for name in names:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _has_no_traceback(record: logging.LogRecord) -> bool:
+    """Of a failed job `queue_worker` writes a line of its own; arq's would quote the error's message, whatever it holds."""
+    return record.exc_info is None
 
 
 def _add_trace_id(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

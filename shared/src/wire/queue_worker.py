@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar
 import orjson
 from arq.connections import ArqRedis
 from arq.worker import Function, Retry, Worker, func
+from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -161,7 +162,11 @@ def _dumps(value: Any) -> bytes:
 
 def _arq_function(queue: str, job: Job[Any]) -> Function:
     async def run(ctx: dict[str, Any], message: dict[str, Any]) -> None:
-        envelope = Envelope.model_validate(message)
+        try:
+            envelope = Envelope.model_validate(message)
+        except ValidationError as error:
+            log.error("job is unreadable", job=job.name, job_id=ctx["job_id"])
+            return report_error(error, job=job.name)
         tries: int = ctx["job_try"]
         try:
             with queue_process(
