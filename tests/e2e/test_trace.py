@@ -1,0 +1,147 @@
+"""One message is one trace, over every hop, whether it goes well or not."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import pytest
+
+from e2e.edges import LEDGER_RECORDS, MESSAGE, SWITCH, SWITCH_COMPLETED, Edge, missing_edges
+from e2e.hopline import Hopline, PageTrace
+from e2e.models import DEFAULT, OTHER
+from e2e.person import Person
+from parts.plans import Break, Plan, Refuse, Say, plan, says
+from parts.scripted_provider import ScriptedProvider
+from parts.traces import PAGE, SpanRecord, Trace
+
+TRACE_HEADERS = ("sentry-trace", "baggage", "traceparent", "tracestate")
+
+
+def with_page(trace: Trace, page: PageTrace, name: str) -> Trace:
+    """The trace with the span of the page's request, which these tests stand in for."""
+    span = SpanRecord(page.trace_id, page.span_id, None, PAGE, "http.client", name, None, is_transaction=False, data={})
+    return Trace(trace.trace_id, {**trace.spans, span.span_id: span}, trace.errors)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way in which a message may go."""
+
+    answers: Plan
+    end: str
+    """The kind of the stream's terminal event."""
+    errors: tuple[tuple[str, str], ...] = ()
+    """`(server_name, exception)` of every error event that the trace must hold."""
+    ledger_fails: bool = False
+
+
+CASES = {
+    "success": Case(says("All of it went well"), end="end"),
+    "the provider refuses": Case(plan(Refuse(500)), end="error", errors=(("chat-worker", "ProviderFailed"),)),
+    "the provider breaks off": Case(
+        plan(Say("So far"), Break()), end="error", errors=(("chat-worker", "ProviderCut"),)
+    ),
+    "a job fails": Case(
+        says("The ledger will refuse this"),
+        end="end",
+        errors=(("tracking-worker", "DBAPIError"),),
+        ledger_fails=True,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+async def test_a_message_is_one_trace_with_every_edge_and_one_error_a_failure(
+    hopline: Hopline, ada: Person, prompt: str, case: Case
+) -> None:
+    hopline.provider.on(prompt, case.answers)
+    conversation = await ada.new_conversation()
+    page = PageTrace()
+    async with a_ledger_that_refuses(hopline, conversation) if case.ledger_fails else nullcontext():
+        answer = await ada.answer(conversation, prompt, headers=page.headers)
+        await hopline.ingest.wait_for_trace(
+            page.trace_id, lambda t: t.find(LEDGER_RECORDS.process, LEDGER_RECORDS.op), "the ledger's job"
+        )
+    assert answer.end is not None
+    assert answer.end.kind == case.end
+    assert answer.turn is not None
+    assert answer.turn["trace_id"] == page.trace_id
+    await ada.counted(conversation, 1)  # a ledger that refused has its row now too
+    await hopline.all_telemetry_is_in(ada)
+
+    trace = with_page(hopline.ingest.trace(page.trace_id), page, "POST /turns")
+    assert missing_edges(trace, MESSAGE) == [], trace.drawn()
+    assert trace.processes == {PAGE, "gateway", "chat", "chat-worker", "tracking-worker"}
+    assert [(error.process, error.type) for error in trace.errors] == list(case.errors), trace.drawn()
+    assert all(error.span_id in trace.spans for error in trace.errors), trace.drawn()
+
+
+@asynccontextmanager
+async def a_ledger_that_refuses(hopline: Hopline, conversation: str) -> AsyncGenerator[None]:
+    """PostgreSQL itself refuses this conversation's rows, as it would on a fault of ours, until the block ends."""
+    name = f"refuse_{conversation.replace('-', '')}"
+    async with sql(hopline, "tracking") as connection:
+        await connection.execute(
+            f"""
+            CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN RAISE EXCEPTION 'refused by a test' USING ERRCODE = 'P0001'; END $$;
+            CREATE TRIGGER {name} BEFORE INSERT ON usage_calls FOR EACH ROW
+                WHEN (NEW.session_id = '{conversation}') EXECUTE FUNCTION {name}();
+            """
+        )
+        try:
+            yield
+        finally:
+            await connection.execute(f"DROP TRIGGER {name} ON usage_calls; DROP FUNCTION {name};")
+
+
+@asynccontextmanager
+async def sql(hopline: Hopline, service: str) -> AsyncGenerator[Any]:
+    connection = await asyncpg.connect(hopline.stack.database_url(service))
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def test_a_model_switch_is_one_trace_and_its_end_is_in_the_trace_of_the_message(
+    hopline: Hopline, ada: Person, prompt: str
+) -> None:
+    conversation = await ada.new_conversation(DEFAULT)
+    switching, asking = PageTrace(), PageTrace()
+    response = await ada.http.post(
+        f"/api/conversations/{conversation}/model", json={"model": OTHER}, headers=switching.headers
+    )
+    assert response.status_code == 200
+    await ada.answer(conversation, prompt, headers=asking.headers)
+
+    def has_all(edges: tuple[Edge, ...], page: PageTrace, name: str) -> Callable[[Trace], bool]:
+        return lambda trace: missing_edges(with_page(trace, page, name), edges) == []
+
+    await hopline.ingest.wait_for_trace(
+        switching.trace_id, has_all(SWITCH, switching, "POST /model"), "every edge of a switch"
+    )
+    await hopline.ingest.wait_for_trace(
+        asking.trace_id, has_all((*MESSAGE, *SWITCH_COMPLETED), asking, "POST /turns"), "every edge of its end"
+    )
+
+
+async def test_trace_headers_never_reach_the_provider(provider: ScriptedProvider, ada: Person, prompt: str) -> None:
+    await ada.answer(await ada.new_conversation(), prompt, headers=PageTrace().headers)
+    assert provider.calls_for(prompt) != []
+    leaked = {name for call in provider.calls for name in call.headers if name in TRACE_HEADERS}
+    assert leaked == set()
+
+
+async def test_a_trace_that_was_not_sampled_at_its_start_is_not_sampled_at_any_hop(
+    hopline: Hopline, ada: Person, prompt: str
+) -> None:
+    conversation = await ada.new_conversation()
+    page = PageTrace(sampled=False)
+    await ada.answer(conversation, prompt, headers=page.headers)
+    await ada.switch(conversation, OTHER)
+    await ada.counted(conversation, 1)
+    await hopline.all_telemetry_is_in(ada)
+    assert hopline.ingest.trace(page.trace_id).spans == {}
