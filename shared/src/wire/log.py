@@ -73,7 +73,7 @@ def _quieten(names: Iterable[str]) -> None:
 
 
 def _has_no_traceback(record: logging.LogRecord) -> bool:
-    """Of a failed job `queue_worker` writes a line of its own; arq's would quote the error's message, whatever it holds."""
+    """Of a failed job `queue_worker` writes a line; arq's would quote the error's message, whatever that holds."""
     return record.exc_info is None
 
 

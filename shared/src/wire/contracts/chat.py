@@ -17,7 +17,7 @@ TurnState = Literal["queued", "running", "complete", "failed", "stopped"]
 ENDED_STATES: frozenset[str] = frozenset({"complete", "failed", "stopped"})
 
 UuidText = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
-ModelName = Annotated[str, Field(min_length=1, max_length=MAX_MODEL_CHARS)]
+ModelName = Annotated[str, Field(min_length=1, max_length=MAX_MODEL_CHARS, pattern=r"^[^\x00-\x1f\x7f]*$")]
 MessageText = Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE_CHARS)]
 
 

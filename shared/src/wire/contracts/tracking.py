@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+import orjson
+from pydantic import AfterValidator, Field
 
 from wire.contracts import Readable, StrictBody
 from wire.contracts.chat import ModelName, UuidText
@@ -11,6 +12,21 @@ from wire.contracts.jobs import SwitchReason
 from wire.contracts.money import Price
 
 MAX_HELD_IDS = 1000
+
+MAX_METADATA_BYTES = 4096
+
+
+def _storable(metadata: dict[str, Any]) -> dict[str, Any]:
+    try:
+        encoded = orjson.dumps(metadata)
+    except TypeError as error:
+        raise ValueError("This is not valid JSON.") from error
+    if len(encoded) > MAX_METADATA_BYTES:
+        raise ValueError(f"This is larger than {MAX_METADATA_BYTES:,} bytes.")
+    if b"\\u0000" in encoded:
+        raise ValueError("A NUL character can't be kept.")
+    return metadata
+
 
 GroupBy = Literal["model", "conversation", "day", "person"]
 
@@ -25,7 +41,7 @@ class NewSwitch(StrictBody):
     reason: SwitchReason = "user"
     to_price: Price | None = None
     """For the estimate; `None` when the price is unknown."""
-    metadata: dict[str, Any] = {}
+    metadata: Annotated[dict[str, Any], AfterValidator(_storable)] = {}
 
 
 class SwitchEstimate(Readable):
