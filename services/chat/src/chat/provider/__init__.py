@@ -1,0 +1,1 @@
+"""The way to a model: the only place that speaks to a provider."""
