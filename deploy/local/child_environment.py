@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from .process_table import DATABASE_SETTINGS, PROCESSES, Kind, Process
-from .settings import LOOPBACK
+from .local_model import MODELS_FILE
+from .process_table import DATABASE_SETTINGS, PROCESSES, Process
+from .settings import LOOPBACK, PROVIDER_SETTINGS
 
 SPOTLIGHT_KEY = "spotlight"
 
@@ -21,15 +22,19 @@ def base_url(process: Process, port: int, given: Mapping[str, str]) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def made_values(
+def child_environment(
+    process: Process,
     *,
     root: Path,
     state_dir: Path,
     ports: Mapping[str, int],
     secrets: Mapping[str, str],
     given: Mapping[str, str],
+    viewer_runs: bool,
 ) -> dict[str, str]:
-    """Everything a service needs that was not given, except databases, models and the trace viewer."""
+    """Every setting that the process gets. `ports` holds its own port under its own name."""
+    if process.module is None:  # not ours: our settings are none of its business
+        return {}
     values = {
         "HOPLINE_STATE_DIR": str(state_dir),
         "HOPLINE_BIND": LOOPBACK,
@@ -37,28 +42,33 @@ def made_values(
         "HOPLINE_SIGN_IN": "local",
         "HOPLINE_STATIC_DIR": str(root / "frontend" / "dist"),
         "HOPLINE_SERVICE_KEY": secrets["HOPLINE_SERVICE_KEY"],
+        "HOPLINE_MODELS": str(state_dir / MODELS_FILE),
+        "HOPLINE_LOCAL_MODEL_KEY": secrets["HOPLINE_LOCAL_MODEL_KEY"],
+        "REDIS_URL": redis_url(ports, secrets),
         "SENTRY_TRACES_SAMPLE_RATE": "1.0",
         "SENTRY_TEST_ENABLED": "true",
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": str(root / "deploy"),
     }
-    for process in PROCESSES:
-        values[process.port_setting] = str(ports[process.name])
-        if process.kind is Kind.SERVICE and process.url_setting:
-            values[process.url_setting] = base_url(process, ports[process.name], given)
-    return values
+    values |= {setting: database_url(owner, ports, secrets) for owner, setting in DATABASE_SETTINGS.items()}
+    values |= {one.port_setting: str(ports[one.name]) for one in PROCESSES}
+    values |= {one.url_setting: base_url(one, ports[one.name], given) for one in PROCESSES if one.url_setting}
+    if viewer_runs:
+        address = f"http://{LOOPBACK}:{ports['spotlight']}"
+        values |= {"SENTRY_DSN": address.replace("//", f"//{SPOTLIGHT_KEY}@") + "/1", "SENTRY_WEB_URL": address}
+    if given.keys() & PROVIDER_SETTINGS:
+        del values["HOPLINE_MODELS"], values["HOPLINE_LOCAL_MODEL_KEY"]
+    return values | dict(given) | {process.port_setting: str(ports[process.name])}
 
 
-def database_values(urls: Mapping[str, str]) -> dict[str, str]:
-    return {DATABASE_SETTINGS[service]: url for service, url in urls.items()}
+def database_url(owner: str, ports: Mapping[str, int], secrets: Mapping[str, str]) -> str:
+    name, password = f"hopline_{owner}", secrets[f"{owner.upper()}_DATABASE_PASSWORD"]
+    return f"postgresql://{name}:{password}@{LOOPBACK}:{ports['postgres']}/{name}"
 
 
-def redis_url(port: int, password: str) -> str:
-    return f"redis://:{password}@{LOOPBACK}:{port}/0"
+def admin_url(ports: Mapping[str, int], secrets: Mapping[str, str]) -> str:
+    return f"postgresql://hopline:{secrets['POSTGRES_PASSWORD']}@{LOOPBACK}:{ports['postgres']}/postgres"
 
 
-def spotlight_values(port: int) -> dict[str, str]:
-    return {
-        "SENTRY_DSN": f"http://{SPOTLIGHT_KEY}@{LOOPBACK}:{port}/1",
-        "SENTRY_WEB_URL": f"http://{LOOPBACK}:{port}",
-    }
+def redis_url(ports: Mapping[str, int], secrets: Mapping[str, str]) -> str:
+    return f"redis://:{secrets['REDIS_PASSWORD']}@{LOOPBACK}:{ports['valkey']}/0"

@@ -7,7 +7,8 @@ from pathlib import Path
 MODEL = "smollm2-135m"
 CONTEXT_WINDOW = 8192
 
-MODELS_FILE = """\
+MODELS_FILE = "models.toml"
+MODELS_TEXT = """\
 # Written by the launcher at each start. For models of your own copy this file and set HOPLINE_MODELS to the copy.
 default = "{model}"
 
@@ -24,8 +25,8 @@ description = "Small local model: fluent, often wrong"
 
 
 def write_models_file(state_dir: Path, port: int) -> Path:
-    path = state_dir / "models.toml"
-    text = MODELS_FILE.format(model=MODEL, port=port, context_window=CONTEXT_WINDOW)
+    path = state_dir / MODELS_FILE
+    text = MODELS_TEXT.format(model=MODEL, port=port, context_window=CONTEXT_WINDOW)
     if not path.exists() or path.read_text() != text:
         new = path.with_suffix(".new")
         new.write_text(text)

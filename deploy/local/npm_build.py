@@ -1,6 +1,6 @@
 """What npm makes: the page (frontend/dist) and Spotlight's packages. Standard library only.
 
-    python npm_build.py frontend|spotlight
+    python npm_build.py frontend|spotlight|frontend-checks
 
 Whoever needs a result calls `ensure`; it does nothing when the result is current, and waits when another process is
 making it. The launcher starts this early, beside the Python packages, and asks again when it needs the result.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
@@ -42,6 +43,7 @@ class NpmFolder:
 FRONTEND = NpmFolder("frontend", "frontend", "dist/index.html", "build")
 SPOTLIGHT = NpmFolder("spotlight", "deploy/local/spotlight", "node_modules/@spotlightjs/spotlight/dist/run.js", None)
 FOLDERS = {made.name: made for made in (FRONTEND, SPOTLIGHT)}
+CHECKS = "frontend-checks"
 
 
 def is_current(root: Path, made: NpmFolder) -> bool:
@@ -60,6 +62,16 @@ def ensure(root: Path, made: NpmFolder) -> None:
     with _alone(root, made):
         if not is_current(root, made):
             _make(root, made, find_node(root))
+
+
+def ensure_check_packages(root: Path) -> None:
+    """The packages for the page's checks and tests are there too.
+
+    Raises:
+        PrepareError: npm failed; names the log.
+    """
+    with _alone(root, FRONTEND):
+        _install(root, FRONTEND, find_node(root), with_checks=True)
 
 
 def log_path(root: Path, made: NpmFolder) -> Path:
@@ -92,21 +104,27 @@ def _packages_hash(folder: Path) -> str:
 def _make(root: Path, made: NpmFolder, node: Node) -> None:
     folder = root / made.folder
     hashed = sources_hash(folder)
-    packages, wanted = Stamp(root / ".venv" / "stamp" / f"{made.name}-packages"), _packages_hash(folder)
-    log = log_path(root, made)
+    _install(root, made, node, with_checks=False)
+    if made.script is not None:
+        _npm(node, folder, log_path(root, made), "run", made.script)
+    if not (folder / made.result).exists():
+        raise PrepareError(f"npm made no {made.folder}/{made.result}: see {log_path(root, made)}.")
+    _stamp(root, made).write(hashed)
+
+
+def _install(root: Path, made: NpmFolder, node: Node, *, with_checks: bool) -> None:
+    """The build needs half of the packages; the half for checks is left out until somebody checks."""
+    folder, log = root / made.folder, log_path(root, made)
+    stamp, hashed = Stamp(root / ".venv" / "stamp" / f"{made.name}-packages"), _packages_hash(folder)
+    enough = [f"{hashed} with checks", *([] if with_checks else [hashed])]
+    if (folder / "node_modules").is_dir() and any(stamp.is_current(found) for found in enough):
+        return
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
-    if not packages.is_current(wanted) or not (folder / "node_modules").is_dir():
-        install = ["ci"] if (folder / "package-lock.json").exists() else ["install"]
-        # Spotlight's packages run nothing at install; the page's may fetch the bundler's binary package
-        quiet = ["--no-audit", "--no-fund", *(["--ignore-scripts"] if made.script is None else [])]
-        _npm(node, folder, log, *install, *quiet)
-        packages.write(wanted)
-    if made.script is not None:
-        _npm(node, folder, log, "run", made.script)
-    if not (folder / made.result).exists():
-        raise PrepareError(f"npm made no {made.folder}/{made.result}: see {log}.")
-    _stamp(root, made).write(hashed)
+    # Spotlight's packages have nothing to run at install, and shall not.
+    flags = ["--no-audit", "--no-fund", *([] if made.script else ["--ignore-scripts"])]
+    _npm(node, folder, log, "ci", *flags, *([] if with_checks else ["--omit=dev"]))
+    stamp.write(enough[0] if with_checks else hashed)
 
 
 def _npm(node: Node, folder: Path, log: Path, *args: str) -> None:
@@ -147,9 +165,16 @@ def _alone(root: Path, made: NpmFolder) -> Generator[None]:
         yield
 
 
+def _kill_group(_number: int, _frame: object) -> None:
+    os.killpg(0, signal.SIGKILL)
+
+
 def main() -> None:
+    root, what = Path(__file__).resolve().parents[2], sys.argv[1]
+    if os.getpgrp() == os.getpid():  # started in the background: npm's own children end with us
+        signal.signal(signal.SIGTERM, _kill_group)
     try:
-        ensure(Path(__file__).resolve().parents[2], FOLDERS[sys.argv[1]])
+        ensure_check_packages(root) if what == CHECKS else ensure(root, FOLDERS[what])
     except PrepareError as error:
         sys.exit(str(error))
 

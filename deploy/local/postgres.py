@@ -43,14 +43,6 @@ class Postgres:
         self._port = port
         self._secrets = secrets
 
-    def url(self, service: str) -> str:
-        password = self._secrets[f"{service.upper()}_DATABASE_PASSWORD"]
-        return f"postgresql://hopline_{service}:{password}@127.0.0.1:{self._port}/hopline_{service}"
-
-    @property
-    def admin_url(self) -> str:
-        return f"postgresql://{ADMIN}:{self._secrets['POSTGRES_PASSWORD']}@127.0.0.1:{self._port}/postgres"
-
     def prepare(self) -> None:
         """A cluster is there that this program can open.
 

@@ -82,8 +82,12 @@ def _candidates(state_dir: Path) -> Iterator[Home]:
         yield Home(binaries, data, f"user:{owner.st_uid}:{owner.st_gid}")
     as_nobody = f"user:{nobody.pw_uid}:{nobody.pw_gid}"
     yield Home(binaries, data, as_nobody)
-    place = ELSEWHERE / hashlib.sha256(str(state_dir).encode()).hexdigest()[:16]
+    place = elsewhere(state_dir)
     yield Home(_copy_of_wheel(place), place / "postgres", as_nobody)
+
+
+def elsewhere(state_dir: Path) -> Path:
+    return ELSEWHERE / hashlib.sha256(str(state_dir).encode()).hexdigest()[:16]
 
 
 def _copy_of_wheel(place: Path) -> Path:

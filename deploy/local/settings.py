@@ -19,6 +19,7 @@ from .process_table import DATABASE_SETTINGS, PROCESSES, Process
 PREFIXES = ("HOPLINE_", "SENTRY_", "OPENAI_")
 NAMES = frozenset({"REDIS_URL"})
 LOOPBACK = "127.0.0.1"
+PROVIDER_SETTINGS = frozenset({"HOPLINE_MODELS", "OPENAI_BASE_URL", "OPENAI_API_KEY"})
 
 
 def is_setting(name: str) -> bool:
@@ -55,7 +56,7 @@ class LauncherSettings:
 
     @property
     def uses_local_model(self) -> bool:
-        return not any(name in self.values for name in ("HOPLINE_MODELS", "OPENAI_BASE_URL", "OPENAI_API_KEY"))
+        return not self.values.keys() & PROVIDER_SETTINGS
 
     @property
     def uses_spotlight(self) -> bool:

@@ -52,7 +52,7 @@ from pathlib import Path
 from types import TracebackType
 
 from .child import Child, Command, LogSink
-from .child_environment import base_url, database_values, made_values, redis_url, spotlight_values
+from .child_environment import admin_url, base_url, child_environment, database_url, redis_url
 from .errors import StartError, Stopped
 from .identity import OWNER_SETTING
 from .leftovers import end_leftovers, free_postgres_folder
@@ -152,40 +152,32 @@ class Stack:
 
     def url(self, name: str) -> str:
         if name == "postgres":
-            return self._cluster().admin_url
+            return admin_url(self.ports, self.secrets)
         if name == "valkey":
-            return redis_url(self.ports[name], self.secrets["REDIS_PASSWORD"])
+            return redis_url(self.ports, self.secrets)
         return base_url(self._processes[name], self.ports[name], self._given)
 
     def database_url(self, service: str) -> str:
-        return self._cluster().url(service)
+        return database_url(service, self.ports, self.secrets)
 
     def env_for(self, name: str) -> dict[str, str]:
         """The whole environment; what was given wins over what the stack makes."""
-        process = self._processes[name]
-        mark = {OWNER_SETTING: str(self.state_dir)}
-        if process.module is None:  # not ours: our settings are none of its business
-            return foreign_environment() | mark
-        made = made_values(
-            root=self.root, state_dir=self.state_dir, ports=self.ports, secrets=self.secrets, given=self._given
-        )
-        port = {process.port_setting: str(self.ports[name])}
-        return foreign_environment() | made | self._parts() | self._given | port | mark
-
-    def _parts(self) -> dict[str, str]:
-        """Where the embedded parts are, each unless a person has one of their own."""
-        values: dict[str, str] = {}
         settings = self.settings
-        if settings.embeds_postgres:
-            values |= database_values({service: self._cluster().url(service) for service in MIGRATIONS})
-        if settings.embeds_valkey:
-            values["REDIS_URL"] = self.url("valkey")
         if settings.uses_local_model:
-            values["HOPLINE_MODELS"] = str(write_models_file(self.state_dir, self.ports["local-model"]))
-            values["HOPLINE_LOCAL_MODEL_KEY"] = self.secrets["HOPLINE_LOCAL_MODEL_KEY"]
-        if settings.uses_spotlight and self.is_running("spotlight"):
-            values |= spotlight_values(self.ports["spotlight"])
-        return values
+            write_models_file(self.state_dir, self.ports["local-model"])
+        values = child_environment(
+            self._processes[name],
+            root=self.root,
+            state_dir=self.state_dir,
+            ports=self.ports,
+            secrets=self.secrets,
+            given=self._given,
+            viewer_runs=settings.uses_spotlight and self.is_running("spotlight"),
+        )
+        return foreign_environment() | values | self._mark()
+
+    def _mark(self) -> dict[str, str]:
+        return {OWNER_SETTING: str(self.state_dir)}
 
     # Starting.
 
@@ -209,7 +201,10 @@ class Stack:
         Raises:
             StartError: a migration failed; names it and its last line.
         """
-        running = [self._start_one_shot(f"{owner}-migrate", owner, module) for owner, module in MIGRATIONS.items()]
+        running = [
+            self._start_one_shot(f"{owner}-migrate", self._python(module), self.env_for(owner))
+            for owner, module in MIGRATIONS.items()
+        ]
         for child in running:
             if not child.wait(MIGRATION_S):
                 child.kill()
@@ -228,6 +223,17 @@ class Stack:
             if not self.is_running(name):
                 command = self._command(name)
                 self._children[name] = self._spawn(name, command, self.env_for(name) | dict(env or {}))
+
+    def run_once(self, name: str, args: Sequence[str]) -> Child:
+        """A command that ends by itself has ended.
+
+        Raises:
+            Stopped: the stack was closed, which ended it.
+        """
+        child = self._start_one_shot(name, Command(args=args, cwd=self.root), foreign_environment() | self._mark())
+        child.wait()
+        self._raise_if_closing()
+        return child
 
     def start_services(self, names: Sequence[str] = SERVICES, *, timeout_s: float = 60.0) -> None:
         for name in names:
@@ -285,7 +291,7 @@ class Stack:
                 return
             self._closing.set()
         for child in self._one_shots:
-            child.end(signal.SIGTERM, 2.0)
+            child.kill()
         for stage in sorted({process.stage for process in self._processes.values()}, reverse=True):
             self._stop_together([name for name in self._children if self._processes[name].stage == stage])
         self._spawner.shutdown()
@@ -313,9 +319,9 @@ class Stack:
             make = self._spawner.submit(Child, name, command, env, log=self._write_line, on_end=self._has_ended)
             return make.result()
 
-    def _start_one_shot(self, name: str, owner: str, module: str) -> Child:
+    def _start_one_shot(self, name: str, command: Command, env: Mapping[str, str]) -> Child:
         with self._guard:
-            child = self._spawn(name, self._python(module), self.env_for(owner))
+            child = self._spawn(name, command, env)
             self._told_to_end.add(child)
             self._one_shots.append(child)
             return child
