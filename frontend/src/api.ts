@@ -108,7 +108,8 @@ export function readModels(): Promise<ModelList> {
 }
 
 export function listConversations(before: string | null): Promise<ConversationPage> {
-  const page = new URLSearchParams({ limit: "50", ...(before === null ? {} : { before }) });
+  const page = new URLSearchParams({ limit: "50" });
+  if (before !== null) page.set("before", before);
   return callJson("GET", `/api/conversations?${page.toString()}`);
 }
 
@@ -161,7 +162,10 @@ export async function switchModel(conversationId: string, model: string): Promis
   await call("POST", `/api/conversations/${encodeURIComponent(conversationId)}/model`, { model });
 }
 
-async function openStream(path: string, init: RequestInit & { headers: Record<string, string> }): Promise<Response> {
+async function openStream(
+  path: string,
+  init: Omit<RequestInit, "headers"> & { readonly headers: Readonly<Record<string, string>> },
+): Promise<Response> {
   const response = await request(path, { ...init, headers: { Accept: "text/event-stream", ...init.headers } });
   if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) {
     throw new ApiError({ status: 502, message: "Hopline's answer was not a stream.", fields: [], traceId: null });

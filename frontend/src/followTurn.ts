@@ -53,12 +53,11 @@ class TurnFollower {
   }
 
   async run(): Promise<void> {
-    const { signal } = this.#following;
-    while (isUnderWay(this.#answer) && !signal.aborted) {
+    while (isUnderWay(this.#answer) && !this.#isLeft()) {
       try {
         await this.#readStream(await this.#connect());
       } catch (error) {
-        if (signal.aborted) return;
+        if (this.#isLeft()) return;
         this.#judge(error);
       }
       if (!isUnderWay(this.#answer)) return;
@@ -77,9 +76,9 @@ class TurnFollower {
   /** Returns when the stream ends, the answer is over, or words are missing. */
   async #readStream(response: Response): Promise<void> {
     if (response.body === null) return;
-    const { onMalformed, signal } = this.#following;
+    const { onMalformed } = this.#following;
     for await (const events of readTurnEvents(response.body, { silenceLimitMs, onMalformed })) {
-      if (signal.aborted) return;
+      if (this.#isLeft()) return;
       const answer = this.#withEvents(events);
       if (answer.hasGap) {
         // Without a last event id the server begins with the whole text so far.
@@ -125,6 +124,10 @@ class TurnFollower {
     const pauseMs = Math.min(firstPauseMs * 2 ** this.#failures, longestPauseMs);
     this.#failures += 1;
     await pauseOrOnline(pauseMs * (0.75 + Math.random() / 2), this.#following.signal);
+  }
+
+  #isLeft(): boolean {
+    return this.#following.signal.aborted;
   }
 
   #show(answer: Answer): void {

@@ -179,7 +179,7 @@ export class OpenConversation {
           const wasUnnamed = message.id === null;
           message.answer = answer;
           sending.onChange(answer);
-          if (wasUnnamed && message.id !== null) this.#named(message, leave);
+          if (wasUnnamed && answer.turnId !== null) this.#named(message, leave);
         },
         onTitle: (title) => {
           this.#retitle(title);

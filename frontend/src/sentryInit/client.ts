@@ -89,7 +89,7 @@ export function captureWithFacts(message: string, facts: Facts): void {
 }
 
 export function startRootAction(name: string, op: string): Action {
-  const span = startNewTrace(() => startInactiveSpan({ name, op, forceTransaction: true }));
+  const span = startNewTrace(() => startInactiveSpan({ name, op }));
   let hasEnded = false;
   return {
     run<T>(begin: () => T): T {
