@@ -25,7 +25,7 @@ def _storable(metadata: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"This is larger than {MAX_METADATA_BYTES:,} bytes.")
     if b"\\u0000" in encoded:
         raise ValueError("A NUL character can't be kept.")
-    return metadata
+    return orjson.loads(encoded)  # what is not JSON, such as NaN, has become null
 
 
 GroupBy = Literal["model", "conversation", "day", "person"]
