@@ -3,6 +3,7 @@
 Frame locals and bodies are switched off at the source (`setup`); this is the second fence, for what integrations add.
 """
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,8 +13,15 @@ KEPT_HEADERS = frozenset({"host", "user-agent", "content-type", "content-length"
 DROPPED_DATA = ("http.query", "http.fragment", "url.query", "url.fragment")
 
 
-def scrub_event(event: "Event", _hint: "Hint") -> "Event":
+ARGUMENT_VALUE = re.compile(r"(invalid input for query argument \$\d+):.*", re.DOTALL)
+
+LOG_FRAME = frozenset({"event", "level", "timestamp", "trace_id"})
+"""What a log line says beside its fields; in Sentry it stands elsewhere."""
+
+
+def scrub_event(event: "Event", hint: "Hint") -> "Event":
     """`before_send` and `before_send_transaction`: the same event without what could hold a person's text."""
+    _spell_log_line(event, hint)
     request = event.get("request")
     if isinstance(request, dict):
         _scrub_request(request)
@@ -27,10 +35,29 @@ def scrub_event(event: "Event", _hint: "Hint") -> "Event":
     return event
 
 
-def scrub_breadcrumb(crumb: "Breadcrumb", _hint: "Hint") -> "Breadcrumb":
-    """`before_breadcrumb`: URLs without their query."""
+def scrub_breadcrumb(crumb: "Breadcrumb", hint: "Hint") -> "Breadcrumb":
+    """`before_breadcrumb`: URLs without their query, log lines by their phrase."""
+    line = _log_line(hint)
+    if line is not None:
+        crumb["message"], crumb["data"] = line
     _scrub_span_data(crumb.get("data"))
     return crumb
+
+
+def _spell_log_line(event: "Event", hint: "Hint") -> None:
+    """The event of a log line is named for its phrase, so that Sentry groups by that and not by the fields."""
+    line = _log_line(hint)
+    if line is not None:
+        event["logentry"] = {"message": line[0]}
+        event["extra"] = line[1]
+
+
+def _log_line(hint: "Hint") -> tuple[str, dict[str, Any]] | None:
+    """The phrase and the fields of the structured log line that the hint carries."""
+    said: Any = getattr(hint.get("log_record"), "msg", None)
+    if not isinstance(said, dict) or "event" not in said:
+        return None
+    return str(said["event"]), {name: value for name, value in said.items() if name not in LOG_FRAME}
 
 
 def _scrub_request(request: dict[str, Any]) -> None:
@@ -44,10 +71,11 @@ def _scrub_request(request: dict[str, Any]) -> None:
 
 
 def _scrub_exception(exception: dict[str, Any]) -> None:
-    """A database driver's message quotes the statement's parameters, which hold text: keep its first line only."""
+    """A database driver's message quotes the statement's parameters, which hold text: keep what stands before them."""
     value = exception.get("value")
     if isinstance(value, str):
-        exception["value"] = value.split("\n", 1)[0].split("[parameters:", 1)[0].strip()[:300]
+        first_line = value.split("\n", 1)[0].split("[parameters:", 1)[0].strip()[:300]
+        exception["value"] = ARGUMENT_VALUE.sub(r"\1", first_line)
 
 
 def _scrub_span_data(data: Any) -> None:

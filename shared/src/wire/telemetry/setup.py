@@ -18,6 +18,8 @@ from wire.telemetry.scrub import scrub_breadcrumb, scrub_event
 FLUSH_TIMEOUT_S = 4.0
 TRANSPORT_QUEUE = 1000
 NOTHING = {"mode": "off"}
+REPORTED_ELSEWHERE = ("arq.worker", "uvicorn.error", "wire.queue_worker")
+"""Loggers whose errors are captured where they happen; an error in any other logger's line is an event of its own."""
 
 
 def start_telemetry(
@@ -28,7 +30,8 @@ def start_telemetry(
     `own_urls` are the only addresses that requests carry trace headers to: never a provider's.
     Integrations are named one by one. Left out on purpose: arq's carries no trace, openai's loses the span of a
     stream that breaks, redis's makes a span a command, httpx2's (the openai client's transport) would show our
-    headers to the provider, asyncpg's doubles sqlalchemy's. `spans` and the queue write theirs instead.
+    headers to the provider, asyncpg's doubles sqlalchemy's, asyncio's reports what a task raises to somebody who
+    handles it. `spans` and the queue write theirs instead.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -60,7 +63,7 @@ def start_telemetry(
                 SqlalchemyIntegration(),
             ],
         )
-    for logger in ("arq.worker", "uvicorn.error"):
+    for logger in REPORTED_ELSEWHERE:
         ignore_logger(logger)
 
 
