@@ -1,0 +1,1 @@
+"""The gateway's HTTP edge: one module for each group of addresses."""

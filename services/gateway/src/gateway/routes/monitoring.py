@@ -1,0 +1,19 @@
+"""`/monitoring`: the tunnel of the page's telemetry."""
+
+from fastapi import APIRouter, Request, Response
+
+from gateway.page_config import TUNNEL
+from gateway.parts import PartsOf
+from gateway.tunnel import MAX_ENVELOPE_BYTES
+from wire.problems import Problem
+
+router = APIRouter()
+
+
+@router.post(TUNNEL, max_body_size=MAX_ENVELOPE_BYTES, include_in_schema=False)
+async def tunnel(request: Request, parts: PartsOf) -> Response:
+    """Takes bytes, whatever their content type says: browsers send envelopes without one when a page closes."""
+    if parts.tunnel is None:
+        raise Problem(404, "no_telemetry", "No Sentry is configured here.")
+    await parts.tunnel.forward_envelope(await request.body())
+    return Response(b"{}", media_type="application/json")
