@@ -5,10 +5,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from playwright.async_api import Browser
 
+from e2e.browser import chromium
 from e2e.hopline import Hopline, Logs, new_key
 from e2e.models import KEY_VARIABLE, SCRIPTED, write_models_file
 from e2e.person import Person
+from local import npm_build
 from local.ports import free_ports
 from local.stack import Stack
 from parts.recording_ingest import RecordingIngest
@@ -46,7 +49,8 @@ def hopline(
     provider_key: str,
     ingest: RecordingIngest,
 ) -> Iterator[Hopline]:
-    """All processes are ready. A test that takes something away brings it back."""
+    """All processes are ready, and the page is built. A test that takes something away brings it back."""
+    npm_build.ensure(ROOT, npm_build.FRONTEND)
     state_dir = tmp_path_factory.mktemp("hopline")
     models_file = state_dir / "models-of-the-tests.toml"
     write_models_file(models_file, provider.base_url)
@@ -91,6 +95,12 @@ async def local(hopline: Hopline) -> AsyncIterator[Person]:
     """Whoever sits at this machine: no key at all."""
     async with hopline.client() as http:
         yield Person(http, "local")
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from parts.traces import PAGE, SpanRecord, Trace
 @dataclass(frozen=True, slots=True)
 class At:
     process: str
-    """The Sentry `server_name`; `page` for the browser."""
+    """The Sentry `server_name`."""
     op: str
     name: str | None = None
     """A part of the span's name."""
@@ -81,6 +81,9 @@ COUNTING = (
     Edge(LEDGER_RECORDS, At("tracking-worker", "db", "INSERT INTO usage_calls")),
 )
 MESSAGE = (*ASKING, *ANSWERING, *COUNTING)
+"""A message, from the page's request on."""
+CLICK = (Edge(At(PAGE, "ui.action.send"), PAGE_ASKS), *MESSAGE)
+"""A message, from the click on."""
 
 PAGE_SWITCHES = At(PAGE, "http.client", "/model")
 GATEWAY_SWITCHES = At("gateway", "http.server", "/model")
@@ -93,6 +96,8 @@ SWITCH = (
     Edge(GATEWAY_TELLS, TRACKING_NOTES),
     Edge(TRACKING_NOTES, At("tracking", "db", "INSERT INTO model_switches")),
 )
+PICK = (Edge(At(PAGE, "ui.action.switch"), PAGE_SWITCHES), *SWITCH)
+"""A model picked in the page."""
 SWITCH_COMPLETED = (
     Edge(WORKER_REPLIES, WORKER_PUBLISHES),
     Edge(WORKER_PUBLISHES, At("tracking-worker", "queue.process", "complete_model_switch")),

@@ -1,7 +1,6 @@
 """The running Hopline as a test sees it: processes, logs, what stands around them, and what can be done to it."""
 
 import asyncio
-import os
 import secrets
 import subprocess
 import sys
@@ -144,7 +143,3 @@ def _has_passed_every_process(trace: Trace) -> bool:
 def new_key() -> str:
     """A provider's key that no other run has had."""
     return f"sk-planted-{secrets.token_hex(16)}"
-
-
-def has_chromium() -> bool:
-    return os.access("/usr/bin/chromium", os.X_OK)

@@ -6,8 +6,8 @@ from typing import Any
 
 from parts.envelopes import Item
 
-PAGE = "page"
-"""The process of what a browser sent: its SDK has no `server_name`."""
+PAGE = "browser"
+"""The `server_name` that our page gives what it sends; its SDK has none of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def read_trace(trace_id: str, items: Iterable[Item]) -> Trace:
 
 
 def _spans_of(transaction: dict[str, Any]) -> Iterator[SpanRecord]:
-    process = _process_of(transaction)
+    process = str(transaction.get("server_name"))
     root: dict[str, Any] = transaction.get("contexts", {}).get("trace", {})
     yield SpanRecord(
         trace_id=str(root.get("trace_id")),
@@ -148,14 +148,8 @@ def _error_of(event: dict[str, Any]) -> ErrorRecord:
     return ErrorRecord(
         trace_id=str(context.get("trace_id")),
         span_id=context.get("span_id"),
-        process=_process_of(event),
+        process=str(event.get("server_name")),
         type=str(last.get("type", "message")),
         value=str(last.get("value") or message or ""),
         payload=event,
     )
-
-
-def _process_of(event: dict[str, Any]) -> str:
-    if event.get("platform") in ("javascript", "node"):
-        return PAGE
-    return str(event.get("server_name"))
