@@ -45,7 +45,8 @@ function lostWords(answer: Answer): string {
 }
 
 function queuedWords(place: number | null): string {
-  if (place === null || place === 0) return "Queued, next in line";
+  if (place === null) return "Queued";
+  if (place === 0) return "Queued, next in line";
   return place === 1 ? "Queued, one turn before this one" : `Queued, ${place} turns before this one`;
 }
 

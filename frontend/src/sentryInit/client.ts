@@ -72,13 +72,20 @@ export function startClient(settings: SentrySettings & { readonly dsn: string })
       cultureContextIntegration(),
       browserSessionIntegration(),
       breadcrumbsIntegration({ dom: false, fetch: true, history: true, sentry: true, xhr: false }),
-      browserTracingIntegration({ traceXHR: false }),
+      browserTracingIntegration({
+        traceXHR: false,
+        beforeStartSpan: (options) => ({ ...options, name: routeOf(options.name) }),
+      }),
     ],
-    routeProvider: createUrlRouteProvider(({ pathname }) => (pathname.startsWith("/c/") ? "/c/:id" : pathname)),
+    routeProvider: createUrlRouteProvider(({ pathname }) => routeOf(pathname)),
     beforeBreadcrumb: withoutQuery,
   });
   // The browser SDK has no server_name of its own; with it, all parts of a trace are told apart by one field.
-  addEventProcessor((event) => ({ ...withoutText(event), server_name: "browser" }));
+  addEventProcessor((event) => ({
+    ...withoutText(event),
+    ...(event.transaction === undefined ? {} : { transaction: routeOf(event.transaction) }),
+    server_name: "browser",
+  }));
 }
 
 export function captureWithFacts(message: string, facts: Facts): void {
@@ -111,6 +118,11 @@ export function startRootAction(name: string, op: string): Action {
       span.end();
     },
   };
+}
+
+/** One name for all conversations: an id is no name. */
+function routeOf(path: string): string {
+  return path.startsWith("/c/") ? "/c/:id" : path;
 }
 
 function escaped(text: string): string {

@@ -13,7 +13,9 @@ export function maskedReplay({ maskAllInputs }: ReplaySettings): ReturnType<type
     maskAllText: true,
     maskAllInputs,
     blockAllMedia: true,
-    maskAttributes: ["title", "placeholder", "aria-label", "alt", "href"],
+    maskAttributes: ["title", "placeholder", "aria-label", "alt"],
+    // A link's address is the model's text too, and the recorder masks no `href`.
+    block: [".markdown a"],
     networkDetailAllowUrls: [],
     networkCaptureBodies: false,
   });
