@@ -35,6 +35,9 @@ ALTER ROLE {name} PASSWORD '{password}';
 SELECT 'CREATE DATABASE {name} OWNER {name}'
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{name}') \\gexec
 """
+LIST_DATABASES = """
+SELECT datname, system_identifier, oid FROM pg_database, pg_control_system() WHERE datname LIKE 'hopline\\_%'
+"""
 
 
 class Postgres:
@@ -81,20 +84,25 @@ class Postgres:
             )
         return answer.returncode == 0
 
-    def make_databases(self) -> None:
-        """Each service's role, with the password of the secrets, and its database exist."""
+    def make_databases(self) -> dict[str, str]:
+        """Each service's role, with the password of the secrets, and its database exist.
+
+        What comes back tells a database from every other one: its cluster's identifier and its own number.
+        """
         script = "".join(
             MAKE_DATABASE.format(
                 name=f"hopline_{service}", password=self._secrets[f"{service.upper()}_DATABASE_PASSWORD"]
             )
             for service in DATABASE_SETTINGS
         )
-        answer = self._psql(script)
+        answer = self._psql(script + LIST_DATABASES)
         if answer.returncode != 0:
             raise StartError(f"The databases could not be made: {answer.stderr.strip()}")
+        rows = [line.split("|", 1) for line in answer.stdout.splitlines() if line.startswith("hopline_")]
+        return {name.removeprefix("hopline_"): identity for name, identity in rows}
 
     def _psql(self, script: str) -> subprocess.CompletedProcess[str]:
-        program = [str(self.home.binaries / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1"]
+        program = [str(self.home.binaries / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]
         target = ["-h", "127.0.0.1", "-p", str(self._port), "-U", ADMIN, "-d", "postgres"]
         env = {"PGPASSWORD": self._secrets["POSTGRES_PASSWORD"], "PGCONNECT_TIMEOUT": "5", "LC_ALL": "C"}
         return subprocess.run(

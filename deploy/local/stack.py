@@ -57,6 +57,7 @@ from .errors import StartError, Stopped
 from .identity import OWNER_SETTING
 from .leftovers import end_leftovers, free_postgres_folder
 from .local_model import write_models_file
+from .migration_stamp import MigrationStamps
 from .ports import free_port
 from .postgres import Postgres
 from .postgres_home import find_home
@@ -114,6 +115,7 @@ class Stack:
         self._closing = threading.Event()
         self._guard = threading.RLock()
         self._postgres: Postgres | None = None
+        self._databases: dict[str, str] = {}
         self._lock = StateLock(self.state_dir, self.ports)
         try:
             self.leftovers = end_leftovers(self.state_dir)
@@ -191,19 +193,22 @@ class Stack:
         if settings.embeds_postgres:
             self.start("postgres")
             self.wait_ready("postgres", timeout_s=DATABASE_START_S)
-            self._cluster().make_databases()
+            self._databases = self._cluster().make_databases()
         if settings.embeds_valkey:
             self.wait_ready("valkey", timeout_s=DATABASE_START_S)
 
     def migrate(self) -> None:
-        """Every database is at its newest revision.
+        """Every database is at its newest revision; those that are known to be are not asked.
 
         Raises:
             StartError: a migration failed; names it and its last line.
         """
+        stamps = MigrationStamps(self.root, self.state_dir)
+        due = stamps.due(self._databases)
         running = [
             self._start_one_shot(f"{owner}-migrate", self._python(module), self.env_for(owner))
             for owner, module in MIGRATIONS.items()
+            if owner in due
         ]
         for child in running:
             if not child.wait(MIGRATION_S):
@@ -212,6 +217,7 @@ class Stack:
             self._raise_if_closing()
             if child.exit_code != 0:
                 raise StartError(f"{child.name} failed (exit {child.exit_code}): {child.last_words()}")
+        stamps.write(self._databases)
 
     def start(self, name: str, *, env: Mapping[str, str] | None = None) -> None:
         """Spawned, not yet ready; nothing when it runs already.
