@@ -92,6 +92,11 @@ async def serving(settings: TrackingSettings) -> AsyncGenerator[httpx.AsyncClien
 
 
 @pytest.fixture(scope="session")
+def service_key() -> str:
+    return SERVICE_KEY
+
+
+@pytest.fixture(scope="session")
 def signed() -> Callable[..., ServiceAuth]:
     """Signs as the gateway would, for a person."""
 

@@ -221,3 +221,17 @@ async def test_an_estimate_sees_no_other_persons_calls(database: Database, call:
     estimate = await switch_estimate(database, PersonId(new_id()), ConversationId(session), to_price=PRICE)
 
     assert estimate == SwitchEstimate(context_tokens=None, cost_usd=None)
+
+
+async def test_a_start_that_comes_again_by_another_way_keeps_what_the_first_said(
+    database: Database, switch: Halves
+) -> None:
+    start, _ = switch()
+    await take(database, start)
+    before = await row_of(database, start.tracking_id)
+
+    await take(
+        database, start.model_copy(update={"metadata": {}, "started_at": start.started_at + timedelta(seconds=3)})
+    )
+
+    assert await row_of(database, start.tracking_id) == before
