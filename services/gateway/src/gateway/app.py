@@ -13,15 +13,16 @@ from gateway import people_store
 from gateway.chat_client import ChatClient
 from gateway.host_guard import HostGuard, is_loopback
 from gateway.identify import Identify
+from gateway.page_config import TUNNEL
 from gateway.parts import Parts
-from gateway.refuse import MAX_BODY_BYTES, install_error_handlers
+from gateway.refuse import MAX_BODY_BYTES, RefuseLargeBodies, install_error_handlers
 from gateway.routes import about, conversations, monitoring, openai, page, turns, usage
 from gateway.security_headers import SecurityHeaders
 from gateway.service_client import PROCESS, http_client
 from gateway.settings import GatewaySettings
 from gateway.system_health import SystemHealth
 from gateway.tracking_client import TrackingClient
-from gateway.tunnel import Dsn, Tunnel
+from gateway.tunnel import MAX_ENVELOPE_BYTES, Dsn, Tunnel
 from gateway.turn_streams import TurnStreams
 from wire.asgi import LogRequests
 from wire.database import Database, DatabaseUnavailable
@@ -75,7 +76,7 @@ def create_app(settings: GatewaySettings, health: Health, drain: Drain) -> FastA
         redoc_url=None,
         openapi_url="/api/openapi.json",
         max_body_size=MAX_BODY_BYTES,
-        middleware=[Middleware(LogRequests), Middleware(SecurityHeaders), *_guards(settings)],
+        middleware=[Middleware(LogRequests), Middleware(SecurityHeaders), *_guards(settings), _body_sizes()],
     )
     install_error_handlers(app)
     app.router.routes.extend(health.routes())
@@ -150,6 +151,10 @@ async def _ensure_local_person(database: Database) -> None:
 async def _finish_errands(parts: Parts) -> None:
     if parts.errands:
         await asyncio.wait(parts.errands, timeout=2.0)
+
+
+def _body_sizes() -> Middleware:
+    return Middleware(RefuseLargeBodies, own_limits={TUNNEL: MAX_ENVELOPE_BYTES})
 
 
 def _guards(settings: GatewaySettings) -> list[Middleware]:

@@ -13,6 +13,7 @@ from wire.problems import Problem
 UNKNOWN_MODEL_CODES = frozenset({"unknown_model", "model_not_found"})
 PARAMS = {"text": "messages", "completion.messages": "messages", "idempotency_key": "Idempotency-Key"}
 """Fields of the inner services by the names that the caller knows."""
+TYPE_NAMES = frozenset({"str", "int", "float", "bool"})
 
 
 class InvalidParameter(Problem):
@@ -49,7 +50,8 @@ def as_openai_problem(problem: Problem) -> Problem:
 
 def invalid_request(error: RequestValidationError) -> Problem:
     """The first thing that is wrong with a request, by the name of its parameter."""
-    first = error.errors()[0]
+    found = error.errors()
+    first = found[0]
     if first["type"] == "json_invalid":
         return InvalidParameter("We could not parse the JSON body of your request.", param=None, code="invalid_json")
     param = parameter_name(first["loc"])
@@ -63,7 +65,9 @@ def invalid_request(error: RequestValidationError) -> Problem:
         return InvalidParameter(
             f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter"
         )
-    sentence = str(first["msg"]).removeprefix("Value error, ")
+    # of a union's alternatives the one that went furthest is what the caller meant
+    meant = max((e for e in found if parameter_name(e["loc"]) == param), key=lambda e: len(e["loc"]))
+    sentence = str(meant["msg"]).removeprefix("Value error, ")
     return InvalidParameter(f"Invalid value for '{param}': {sentence}", param=param)
 
 
@@ -73,7 +77,7 @@ def parameter_name(loc: Sequence[int | str]) -> str | None:
     for part in loc[1:]:
         if isinstance(part, int):
             name += f"[{part}]"
-        elif part.isidentifier():
+        elif part.isidentifier() and part not in TYPE_NAMES:
             name += f".{part}" if name else part
         else:
             break  # from here on pydantic names alternatives of a union, not fields

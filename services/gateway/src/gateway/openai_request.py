@@ -6,9 +6,9 @@ Hopline can't keep its word on (`n` > 1, `store`) is refused too rather than ign
 See: https://platform.openai.com/docs/api-reference/chat/create
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from wire.contracts.chat import CompletionRequest, ModelName
 
@@ -66,6 +66,12 @@ class ChatMessage(_Strict):
     audio: dict[str, Any] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.content is None and (self.role != "assistant" or not (self.tool_calls or self.function_call)):
+            raise ValueError("A message needs content; only an assistant's with tool_calls may be without.")
+        return self
 
     @property
     def text(self) -> str:

@@ -1,19 +1,49 @@
 """Answers an error in the shape that its path promises: OpenAI's object below `/v1`, problem details elsewhere."""
 
+from collections.abc import Mapping
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.openai_errors import as_openai_problem, invalid_request, openai_error
 from wire.asgi import send_json
+from wire.contracts.chat import MAX_MESSAGE_CHARS
 from wire.database import DatabaseUnavailable
 from wire.problems import MEDIA_TYPE, Problem, as_problem, problem_body
 from wire.turn_events import encode
 
 MAX_BODY_BYTES = 2_000_000
 OPENAI_PATHS = "/v1/"
+
+
+class RefuseLargeBodies:
+    """Refuses a request whose declared length is over the limit of its path.
+
+    Bodies without a length are counted by FastAPI (`max_body_size`), which has no words of ours for declared ones.
+    """
+
+    def __init__(self, app: ASGIApp, *, own_limits: Mapping[str, int]) -> None:
+        self._app = app
+        self._own_limits = own_limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            limit = self._own_limits.get(scope["path"], MAX_BODY_BYTES)
+            declared = dict(scope["headers"]).get(b"content-length", b"0")
+            if declared.isdigit() and int(declared) > limit:
+                return await refuse(scope, send, too_large(limit))
+        await self._app(scope, receive, send)
+
+
+def too_large(limit: int) -> Problem:
+    return Problem(
+        413,
+        "body_too_large",
+        f"The body is larger than {limit:,} bytes. A message has at most {MAX_MESSAGE_CHARS:,} characters.",
+    )
 
 
 async def refuse(scope: Scope, send: Send, problem: Problem) -> None:
@@ -38,7 +68,7 @@ def _problem(path: str, error: Exception) -> Problem:
     if isinstance(error, RequestValidationError) and path.startswith(OPENAI_PATHS):
         return invalid_request(error)
     if isinstance(error, HTTPException) and error.status_code == 413:
-        return Problem(413, "body_too_large", f"The body is larger than {MAX_BODY_BYTES:,} bytes.")
+        return too_large(MAX_BODY_BYTES)
     return as_problem(error)
 
 
