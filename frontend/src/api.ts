@@ -32,7 +32,7 @@ export interface Model {
 }
 
 export interface ModelList {
-  readonly default: string;
+  readonly default: string | null;
   readonly models: readonly Model[];
 }
 

@@ -8,8 +8,10 @@
 export interface ServerSentEvent {
   readonly event: string;
   readonly data: string;
-  /** The newest id the stream has named up to this event; null when it never named one. */
+  /** This event's own; null when it has none. */
   readonly id: string | null;
+  /** Where to resume: the newest id of the stream up to this event, null when it has named none. */
+  readonly lastEventId: string | null;
 }
 
 export class EventStreamParser {
@@ -20,6 +22,7 @@ export class EventStreamParser {
   #event = "";
   #data: string[] = [];
   #id: string | null = null;
+  #lastEventId: string | null = null;
 
   /** The events that `bytes` completed. One that the stream leaves unfinished never appears. */
   push(bytes: Uint8Array): ServerSentEvent[] {
@@ -66,11 +69,13 @@ export class EventStreamParser {
 
   #dispatch(): ServerSentEvent[] {
     const data = this.#data;
-    const event = this.#event;
+    const event = this.#event === "" ? "message" : this.#event;
+    const id = this.#id;
     this.#data = [];
     this.#event = "";
-    if (data.length === 0) return [];
-    return [{ event: event === "" ? "message" : event, data: data.join("\n"), id: this.#id }];
+    this.#id = null;
+    this.#lastEventId = id ?? this.#lastEventId;
+    return data.length === 0 ? [] : [{ event, data: data.join("\n"), id, lastEventId: this.#lastEventId }];
   }
 }
 

@@ -95,7 +95,7 @@ class TurnFollower {
     for (const event of events) {
       answer = applyTurnEvent(answer, event);
       if (event.kind === "title") this.#following.onTitle(event.data.title);
-      this.#lastEventId = event.id ?? this.#lastEventId;
+      this.#lastEventId = event.lastEventId ?? this.#lastEventId;
     }
     if (answer.held.length > this.#answer.held.length) this.#failures = 0;
     return answer;

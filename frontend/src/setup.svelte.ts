@@ -23,6 +23,11 @@ export class Setup {
     await Promise.race([this.#configRead, patience]);
   }
 
+  /** What a new conversation begins with; empty when no model is configured. */
+  get firstModel(): string {
+    return this.models?.default ?? this.models?.models[0]?.id ?? "";
+  }
+
   async readModels(): Promise<void> {
     try {
       this.models = await readModels();

@@ -2,7 +2,8 @@
  * The protocol of a turn's events, as the page reads it.
  *
  * `TurnEventData` is the table; the server writes by the same one. Unknown kinds and unknown fields are skipped, so that
- * a page and a gateway of different releases get on. An event's id is `<attempt>-<seq>`.
+ * a page and a gateway of different releases get on. An event's id is `<attempt>-<seq>`; what the gateway tells from a
+ * snapshot has none.
  */
 import type { Usage } from "./api";
 import { readEventStream, type ServerSentEvent } from "./eventStream";
@@ -38,9 +39,9 @@ export type TurnEvent = {
   [Kind in TurnEventKind]: {
     readonly kind: Kind;
     readonly data: TurnEventData[Kind];
-    /** From the event's id; null when the id is none of ours. */
+    /** From the event's own id; null for an event that was never in the stream of deltas, such as one from a snapshot. */
     readonly attempt: number | null;
-    readonly id: string | null;
+    readonly lastEventId: string | null;
   };
 }[TurnEventKind];
 
@@ -108,7 +109,7 @@ export function decodeTurnEvent(frame: ServerSentEvent): TurnEvent | null {
     kind: frame.event,
     data: decoders[frame.event](fields),
     attempt: attemptOf(frame.id),
-    id: frame.id,
+    lastEventId: frame.lastEventId,
   } as TurnEvent;
 }
 

@@ -7,7 +7,7 @@ type Step = readonly [kind: string, id: string | null, data: object];
 
 function after(start: Answer, ...steps: Step[]): Answer {
   return steps.reduce((answer, [event, id, data]) => {
-    const decoded = decodeTurnEvent({ event, id, data: JSON.stringify(data) });
+    const decoded = decodeTurnEvent({ event, id, lastEventId: id, data: JSON.stringify(data) });
     return decoded === null ? answer : applyTurnEvent(answer, decoded);
   }, start);
 }
@@ -72,6 +72,11 @@ describe("a restart", () => {
   test("of a superseded attempt is nothing itself", () => {
     const newer = after(broken, turn(3, "running"), delta("3-1", 4, "d"));
     expect(after(newer, restart(2, 0)).held.text).toBe("a🧵bcd");
+  });
+
+  test("from a snapshot, which has no id, counts after ids of an earlier attempt", () => {
+    const snapshot: Step[] = [["restart", null, { attempt: 2, offset: 0, reason: "worker_lost" }], ["delta", null, { offset: 0, text: "New" }]];
+    expect(after(broken, ...snapshot)).toMatchObject({ attempt: 2, held: { text: "New", length: 3 } });
   });
 
   test("may keep all of the text", () => {

@@ -13,23 +13,30 @@ function parsedText(text: string): ServerSentEvent[] {
   return parsed(bytesOf(text));
 }
 
-const message = (data: string, id: string | null = null): ServerSentEvent => ({ event: "message", data, id });
+/** A message whose id, if it has one, is the newest. */
+const message = (data: string, id: string | null = null, lastEventId = id): ServerSentEvent => ({
+  event: "message",
+  data,
+  id,
+  lastEventId,
+});
+const delta = (data: string): ServerSentEvent => ({ ...message(data), event: "delta" });
 
 const vectors: readonly { name: string; stream: string; events: ServerSentEvent[] }[] = [
-  { name: "lines end by LF", stream: "event: delta\ndata: a\n\n", events: [{ event: "delta", data: "a", id: null }] },
-  { name: "lines end by CR", stream: "event: delta\rdata: a\r\r", events: [{ event: "delta", data: "a", id: null }] },
-  { name: "lines end by CRLF", stream: "event: delta\r\ndata: a\r\n\r\n", events: [{ event: "delta", data: "a", id: null }] },
+  { name: "lines end by LF", stream: "event: delta\ndata: a\n\n", events: [delta("a")] },
+  { name: "lines end by CR", stream: "event: delta\rdata: a\r\r", events: [delta("a")] },
+  { name: "lines end by CRLF", stream: "event: delta\r\ndata: a\r\n\r\n", events: [delta("a")] },
   { name: "line ends are mixed", stream: "data: a\r\ndata: b\rdata: c\n\r\n", events: [message("a\nb\nc")] },
   { name: "a BOM stands first", stream: "\uFEFFdata: a\n\n", events: [message("a")] },
   { name: "a second BOM is no longer one", stream: "\uFEFF\uFEFFdata: a\n\ndata: b\n\n", events: [message("b")] },
   { name: "a BOM inside is text", stream: "data: a\uFEFFb\n\n", events: [message("a\uFEFFb")] },
   { name: "comments are nothing", stream: ": keep-alive\n\n:\n\ndata: a\n: x\n\n", events: [message("a")] },
   { name: "NUL in data stays", stream: "data: a\0b\n\n", events: [message("a\0b")] },
-  { name: "NUL in an id discards the id", stream: "id: 1-1\ndata: a\n\nid: 1\0-2\ndata: b\n\n", events: [message("a", "1-1"), message("b", "1-1")] },
-  { name: "an id lasts until the next", stream: "id: 1-1\ndata: a\n\ndata: b\n\nid: 1-2\ndata: c\n\n", events: [message("a", "1-1"), message("b", "1-1"), message("c", "1-2")] },
+  { name: "NUL in an id discards the id", stream: "id: 1-1\ndata: a\n\nid: 1\0-2\ndata: b\n\n", events: [message("a", "1-1"), message("b", null, "1-1")] },
+  { name: "an id is an event's own, and the place to resume until the next", stream: "id: 1-1\ndata: a\n\ndata: b\n\nid: 1-2\ndata: c\n\n", events: [message("a", "1-1"), message("b", null, "1-1"), message("c", "1-2")] },
   { name: "an empty id resets it", stream: "id: 1-1\ndata: a\n\nid\ndata: b\n\n", events: [message("a", "1-1"), message("b", "")] },
   { name: "one space after the colon goes, a second stays", stream: "data:a\n\ndata: a\n\ndata:  a\n\n", events: [message("a"), message("a"), message(" a")] },
-  { name: "an event without data is none", stream: "event: delta\nid: 1-1\n\ndata: a\n\n", events: [message("a", "1-1")] },
+  { name: "an event without data is none", stream: "event: delta\nid: 1-1\n\ndata: a\n\n", events: [message("a", null, "1-1")] },
   { name: "empty data is data", stream: "data\n\ndata:\n\n", events: [message(""), message("")] },
   { name: "unknown fields and retry are skipped", stream: "retry: 10\nfoo: bar\ndata: a\n\n", events: [message("a")] },
   { name: "a field's name is exact", stream: "Data: a\n data: b\ndata: c\n\n", events: [message("c")] },
@@ -74,7 +81,7 @@ test("a character cut off by the stream's end never appears", () => {
 
 test("a name like an object's own property is only a name", () => {
   expect(parsedText("__proto__: x\nconstructor: y\nevent: toString\ndata: a\n\n")).toEqual([
-    { event: "toString", data: "a", id: null },
+    { ...message("a"), event: "toString" },
   ]);
 });
 

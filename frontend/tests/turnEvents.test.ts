@@ -2,7 +2,12 @@ import { expect, test } from "vitest";
 
 import { decodeTurnEvent, MalformedEvent, readTurnEvents } from "../src/turnEvents";
 
-const frame = (event: string, data: unknown, id: string | null = "2-7") => ({ event, data: JSON.stringify(data), id });
+const frame = (event: string, data: unknown, id: string | null = "2-7") => ({
+  event,
+  data: JSON.stringify(data),
+  id,
+  lastEventId: id,
+});
 
 const table: readonly [string, Record<string, unknown>][] = [
   [
@@ -29,7 +34,7 @@ const table: readonly [string, Record<string, unknown>][] = [
 ];
 
 test.each(table)("%s is read as the table says", (kind, data) => {
-  expect(decodeTurnEvent(frame(kind, data))).toEqual({ kind, data, attempt: 2, id: "2-7" });
+  expect(decodeTurnEvent(frame(kind, data))).toEqual({ kind, data, attempt: 2, lastEventId: "2-7" });
 });
 
 test.each(table)("%s may hold fields of a later release", (kind, data) => {
@@ -48,11 +53,11 @@ test.each(["ping", "toString", "__proto__", "message"])("the unknown kind %s is 
 });
 
 test.each(["", "nonsense", "[]", "null", '"text"', "{", "\0"])("data that is no object is malformed: %j", (data) => {
-  expect(() => decodeTurnEvent({ event: "delta", data, id: null })).toThrow(MalformedEvent);
+  expect(() => decodeTurnEvent({ event: "delta", data, id: null, lastEventId: null })).toThrow(MalformedEvent);
 });
 
 test("what is malformed is told without its content", () => {
-  expect(() => decodeTurnEvent({ event: "delta", data: "a secret", id: null })).toThrow(/^event delta: not JSON$/);
+  expect(() => decodeTurnEvent({ event: "delta", data: "a secret", id: null, lastEventId: null })).toThrow(/^event delta: not JSON$/);
 });
 
 test.each([-1, 1.5, Number.MAX_SAFE_INTEGER + 1, "3", null])("an offset of %j is malformed", (offset) => {
