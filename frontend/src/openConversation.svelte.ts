@@ -27,7 +27,8 @@ export interface ConversationHooks {
   readonly telemetrySettled: () => Promise<void>;
   readonly onCreated: (conversation: Conversation) => void;
   readonly onTitle: (id: string, title: string) => void;
-  readonly onAnswered: (id: string) => void;
+  /** A turn was accepted, or is over: the list's order has changed, and perhaps the title. */
+  readonly onTurn: () => void;
 }
 
 export class OpenConversation {
@@ -142,6 +143,7 @@ export class OpenConversation {
     action.describe({ "hopline.turn_id": answer.turnId ?? "", "gen_ai.request.model": answer.model });
     action.end("ok");
     if (this.id !== null) tellOtherTabs({ conversationId: this.id, what: "turn" });
+    this.#hooks.onTurn();
   }
 
   async #existingId(message: AnswerMessage): Promise<string | null> {
@@ -196,7 +198,7 @@ export class OpenConversation {
       this.#followed.delete(message);
       this.#left.signal.removeEventListener("abort", leave);
     }
-    if (this.id !== null && !connection.signal.aborted) this.#hooks.onAnswered(this.id);
+    if (!connection.signal.aborted) this.#hooks.onTurn();
   }
 
   #named(message: AnswerMessage, leave: () => void): void {
