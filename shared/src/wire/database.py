@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Annotated
 
 import asyncpg
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from pydantic import AfterValidator, SecretStr
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -13,8 +15,25 @@ CONNECT_TIMEOUT_S = 5
 POOL_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_S = 30
 
+SCHEMES = ("postgresql", "postgres")
+
 AWAY_STATES = ("08", "57P", "53")
 """SQLSTATE classes: connection exceptions, shutdown, too few resources."""
+
+
+def _is_url(value: SecretStr) -> SecretStr:
+    scheme, _, _ = value.get_secret_value().partition("://")
+    try:
+        url = make_url(value.get_secret_value())
+    except (ArgumentError, ValueError):
+        url = None
+    if scheme not in SCHEMES or url is None or not (url.database and (url.host or "host" in url.query)):
+        raise ValueError("This is not a URL such as postgresql://user:password@host:5432/name")
+    return value
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_is_url)]
+"""For settings: a wrong one is refused at the start, and not shown."""
 
 
 class DatabaseUnavailable(Exception):
@@ -63,7 +82,7 @@ class Database:
 def sqlalchemy_url(url: str) -> str:
     """`postgresql://…` with the driver that this code uses."""
     scheme, separator, rest = url.partition("://")
-    return f"postgresql+asyncpg://{rest}" if separator and scheme in ("postgresql", "postgres") else url
+    return f"postgresql+asyncpg://{rest}" if separator and scheme in SCHEMES else url
 
 
 def is_unavailable(error: BaseException) -> bool:

@@ -6,8 +6,9 @@ variable and never shows the value, which may be a secret.
 
 import sys
 from typing import Annotated, Literal, NoReturn, Self, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wire.version import VERSION
@@ -21,6 +22,31 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
+def _is_dsn(value: str) -> str:
+    parts = _split(value)
+    project = parts.path.rpartition("/")[2]
+    if parts.scheme not in ("http", "https") or not (parts.username and parts.hostname and project.isdigit()):
+        raise ValueError("This is not a DSN such as https://key@host/1")
+    return value
+
+
+def _is_redis_url(value: SecretStr) -> SecretStr:
+    parts = _split(value.get_secret_value())
+    if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path):
+        raise ValueError("This is not a URL such as redis://:password@host:6379/0")
+    return value
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL, none of them when it is none."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return urlsplit("")
+    return parts
+
+
 class EnvironmentSettings(BaseSettings):
     model_config = SettingsConfigDict(
         env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True, case_sensitive=False
@@ -30,7 +56,7 @@ class EnvironmentSettings(BaseSettings):
 class SentrySettings(EnvironmentSettings):
     """Sentry's own. `SENTRY_SERVER_NAME` is a prefix: `eu1` makes the gateway `eu1-gateway`."""
 
-    sentry_dsn: str | None = None
+    sentry_dsn: Annotated[str, AfterValidator(_is_dsn)] | None = None
     sentry_environment: str = "development"
     sentry_release: str = VERSION
     sentry_traces_sample_rate: Rate | None = None
@@ -69,7 +95,7 @@ class ProcessSettings(SentrySettings):
 
 
 class RedisSettings(EnvironmentSettings):
-    redis_url: SecretStr = SecretStr("redis://127.0.0.1:8379/0")
+    redis_url: Annotated[SecretStr, AfterValidator(_is_redis_url)] = SecretStr("redis://127.0.0.1:8379/0")
 
 
 def load_settings(settings: type[SettingsT]) -> SettingsT:

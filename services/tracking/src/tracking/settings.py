@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
+from wire.database import DatabaseUrl
 from wire.process_settings import EnvironmentSettings, Port, ProcessSettings, RedisSettings
 
 
 class DatabaseSettings(EnvironmentSettings):
-    database_url: Annotated[SecretStr, Field(validation_alias="HOPLINE_TRACKING_DATABASE_URL")]
+    database_url: Annotated[DatabaseUrl, Field(validation_alias="HOPLINE_TRACKING_DATABASE_URL")]
 
 
 class TrackingSettings(ProcessSettings, DatabaseSettings):
