@@ -97,6 +97,8 @@ def main() -> int:
     except LauncherError as error:
         sys.stderr.write(f"hopline: {error}\n")
         return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

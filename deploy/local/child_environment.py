@@ -13,6 +13,7 @@ from .process_table import DATABASE_SETTINGS, PROCESSES, Process
 from .settings import LOOPBACK, PROVIDER_SETTINGS
 
 SPOTLIGHT_KEY = "spotlight"
+DRAIN_S = "5"  # nobody waits longer for a Ctrl-C; what is cut short goes on after the next start
 
 
 def base_url(process: Process, port: int, given: Mapping[str, str]) -> str:
@@ -47,6 +48,7 @@ def child_environment(
         "REDIS_URL": redis_url(ports, secrets),
         "SENTRY_TRACES_SAMPLE_RATE": "1.0",
         "SENTRY_TEST_ENABLED": "true",
+        "HOPLINE_DRAIN_TIMEOUT_S": DRAIN_S,
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": str(root / "deploy"),
     }

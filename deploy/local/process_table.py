@@ -31,7 +31,7 @@ class Process:
     ready_path: str | None = None
     """Answers 200 when ready; None for the databases, which are asked in their own protocol."""
     stop_signal: signal.Signals = signal.SIGTERM
-    stop_grace_s: float = 12.0
+    stop_grace_s: float = 10.0
     stage: int
     """The lower ones are started first and stopped last; within a stage all at once."""
     bind_setting: str | None = None

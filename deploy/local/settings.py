@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .dotenv import read_dotenv
 from .errors import SettingError
-from .process_table import DATABASE_SETTINGS, PROCESSES, Process
+from .process_table import DATABASE_SETTINGS, PROCESSES, Kind, Process
 
 PREFIXES = ("HOPLINE_", "SENTRY_", "OPENAI_")
 NAMES = frozenset({"REDIS_URL"})
@@ -78,6 +78,12 @@ class LauncherSettings:
             "spotlight": self.uses_spotlight,
         }
         return needed.get(process.name, True)
+
+    def stop_grace_s(self, process: Process) -> float:
+        """A little longer than a service waits itself for the work under way."""
+        drain = self.values.get("HOPLINE_DRAIN_TIMEOUT_S", "")
+        own = float(drain) + 2.0 if process.kind is Kind.SERVICE and drain.replace(".", "", 1).isdecimal() else 0.0
+        return max(own, process.stop_grace_s)
 
     def bind_of(self, process: Process) -> str:
         return self.values.get(process.bind_setting, LOOPBACK) if process.bind_setting else LOOPBACK

@@ -72,9 +72,17 @@ from .valkey import is_ready, server_binary, write_config
 DATABASE_START_S = 60.0  # PostgreSQL may have to recover from a crash first
 MIGRATION_S = 120.0
 READY_POLL_S = 0.05
+EXIT_WRONG_SETTING = 78
+"""See wire.process_settings, which the launcher does not import: it starts before that is installed."""
 
 Exit = Callable[[str, "int | None"], None]
 """Called with the name and the exit code when a process ends that nobody told to."""
+
+
+def _end_sentence(child: Child) -> str:
+    if child.exit_code == EXIT_WRONG_SETTING:
+        return f"{child.last_words()} (said by {child.name}). Change it in .env or in the environment."
+    return f"{child.name} ended at its start (exit {child.exit_code}): {child.last_words()}"
 
 
 def _ignore_line(_name: str, _line: str) -> None:
@@ -259,7 +267,7 @@ class Stack:
             self._raise_if_closing()
             for child in (self._children[name] for name in waiting):
                 if not child.is_running:
-                    raise StartError(f"{child.name} ended at its start (exit {child.exit_code}): {child.last_words()}")
+                    raise StartError(_end_sentence(child))
                 if time.monotonic() > deadline:
                     raise StartError(f"{child.name} was not ready after {timeout_s:.0f} s: {child.last_words()}")
             self._closing.wait(READY_POLL_S)
@@ -275,7 +283,7 @@ class Stack:
         process, child = self._processes[name], self._children.get(name)
         if child is not None:
             self._told_to_end.add(child)
-            child.end(process.stop_signal, process.stop_grace_s)
+            child.end(process.stop_signal, self.settings.stop_grace_s(process))
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         child = self._children[name]
