@@ -6,7 +6,9 @@ too. Each line carries the trace id of the work it belongs to.
 
 import logging
 import sys
+import traceback
 from collections.abc import Iterable, MutableMapping
+from pathlib import Path
 from typing import Any, Literal
 
 import structlog
@@ -24,6 +26,7 @@ QUIET_LOGGERS = (
     "uvicorn.access",
     "alembic",
 )
+SHOWN_FRAMES = 4
 
 
 def configure_logging(process: str, *, style: Literal["console", "json"], level: str) -> None:
@@ -37,12 +40,12 @@ def configure_logging(process: str, *, style: Literal["console", "json"], level:
     end: list[structlog.types.Processor]
     if style == "json":
         shared.append(_process_name(process))
-        end = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        end = [structlog.processors.JSONRenderer()]
     else:
         end = [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=32, sort_keys=False)]
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *end],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _error_without_its_words, *end],
     )
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(formatter)
@@ -75,6 +78,19 @@ def _quieten(names: Iterable[str]) -> None:
 def _has_no_traceback(record: logging.LogRecord) -> bool:
     """Of a failed job `queue_worker` writes a line; arq's would quote the error's message, whatever that holds."""
     return record.exc_info is None
+
+
+def _error_without_its_words(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """An exception is told by its type and place: its message, and those of its causes, may quote anything."""
+    info: Any = event.pop("exc_info", None)
+    if info is True:
+        info = sys.exc_info()
+    error: Any = info[1] if isinstance(info, tuple) else info
+    if isinstance(error, BaseException):
+        frames = traceback.extract_tb(error.__traceback__)[-SHOWN_FRAMES:]
+        event["error"] = type(error).__name__
+        event["at"] = " > ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames)
+    return event
 
 
 def _add_trace_id(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -3,7 +3,6 @@
 Frame locals and bodies are switched off at the source (`setup`); this is the second fence, for what integrations add.
 """
 
-import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,9 +10,7 @@ if TYPE_CHECKING:
 
 KEPT_HEADERS = frozenset({"host", "user-agent", "content-type", "content-length", "accept"})
 DROPPED_DATA = ("http.query", "http.fragment", "url.query", "url.fragment")
-
-
-ARGUMENT_VALUE = re.compile(r"(invalid input for query argument \$\d+):.*", re.DOTALL)
+OWN_PACKAGES = ("wire", "gateway", "chat", "tracking")
 
 LOG_FRAME = frozenset({"event", "level", "timestamp", "trace_id"})
 """What a log line says beside its fields; in Sentry it stands elsewhere."""
@@ -50,6 +47,8 @@ def _spell_log_line(event: "Event", hint: "Hint") -> None:
     if line is not None:
         event["logentry"] = {"message": line[0]}
         event["extra"] = line[1]
+    elif "logentry" in event:
+        event["logentry"] = {"message": _first_line(str(event["logentry"].get("message", "")))}
 
 
 def _log_line(hint: "Hint") -> tuple[str, dict[str, Any]] | None:
@@ -71,11 +70,13 @@ def _scrub_request(request: dict[str, Any]) -> None:
 
 
 def _scrub_exception(exception: dict[str, Any]) -> None:
-    """A database driver's message quotes the statement's parameters, which hold text: keep what stands before them."""
-    value = exception.get("value")
-    if isinstance(value, str):
-        first_line = value.split("\n", 1)[0].split("[parameters:", 1)[0].strip()[:300]
-        exception["value"] = ARGUMENT_VALUE.sub(r"\1", first_line)
+    """Words that others wrote may quote a prompt, a row or a key: only those of our own errors are kept."""
+    package = str(exception.get("module") or "").partition(".")[0]
+    exception["value"] = _first_line(str(exception.get("value") or "")) if package in OWN_PACKAGES else ""
+
+
+def _first_line(words: str) -> str:
+    return words.split("\n", 1)[0].strip()[:300]
 
 
 def _scrub_span_data(data: Any) -> None:
