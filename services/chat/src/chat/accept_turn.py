@@ -69,6 +69,9 @@ async def _accept(tools: Accepting, owner: PersonId, new: NewTurn, request_hash:
     try:
         async with tools.database.transaction() as connection:
             conversation = await _conversation(connection, owner, new, offered)
+            before = await _seen_before(connection, owner, new, request_hash)
+            if before is not None:  # a double of this request held the conversation until now
+                return before
             model = offered or await known_model(tools.catalogue, conversation.model)
             parent = None if new.completion else await _parent(connection, conversation, new)
             message_id = MessageId(new_id())
