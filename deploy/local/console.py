@@ -80,10 +80,15 @@ class Console:
             name, text, colour = entry
             self._log.write(f"{name:<{WIDTH}} | {text}\n")
             self._show(name, text, colour)
-            if self._dropped and self._lines.empty():
-                count, self._dropped = self._dropped, 0
-                self._show(LAUNCHER, f"{count} lines were dropped: the terminal was too slow", PROBLEM)
+            if self._lines.empty():
+                self._tell_dropped()
+        self._tell_dropped()
         self._log.close()
+
+    def _tell_dropped(self) -> None:
+        count, self._dropped = self._dropped, 0
+        if count:
+            self._show(LAUNCHER, f"{count} lines were dropped: the terminal was too slow", PROBLEM)
 
     def _show(self, name: str, text: str, colour: str) -> None:
         prefix = f"{name:<{WIDTH}} |"

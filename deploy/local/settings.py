@@ -117,6 +117,6 @@ def ports_from(values: Mapping[str, str]) -> dict[str, int]:
 def _port(setting: str, written: str | None, default: int) -> int:
     if written is None:
         return default
-    if not written.isdecimal() or not 1 <= int(written) <= 65_535:
+    if not (written.isascii() and written.isdecimal()) or not 1 <= int(written) <= 65_535:
         raise SettingError(f"{setting} must be a port number from 1 to 65535, not {written!r}.")
     return int(written)

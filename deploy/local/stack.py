@@ -73,7 +73,7 @@ DATABASE_START_S = 60.0  # PostgreSQL may have to recover from a crash first
 MIGRATION_S = 120.0
 READY_POLL_S = 0.05
 EXIT_WRONG_SETTING = 78
-"""See wire.process_settings, which the launcher does not import: it starts before that is installed."""
+"""As in wire.process_settings; the launcher imports nothing of what it starts."""
 
 Exit = Callable[[str, "int | None"], None]
 """Called with the name and the exit code when a process ends that nobody told to."""
