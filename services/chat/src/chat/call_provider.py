@@ -36,8 +36,6 @@ from wire.telemetry.gen_ai import ChatSpan, gen_ai_chat
 from wire.telemetry.spans import current_trace_id
 from wire.turn_events import UsageData
 
-NUL = "\x00"
-
 
 @dataclass(slots=True)
 class Call:
@@ -204,9 +202,8 @@ async def _take(
         match item:
             case TextDelta(text):
                 _note_first_token(call, span)
-                clean = text.replace(NUL, "")  # PostgreSQL holds no NUL
-                call.said_chars += len(clean)
-                publisher.text(turn, turn.append(clean), clean)
+                call.said_chars += len(text)
+                publisher.text(turn, turn.append(text), text)
             case ExtraDelta(delta, logprobs):
                 _note_first_token(call, span)
                 data = chunk_data(delta, logprobs)

@@ -49,17 +49,13 @@ class ProviderClients:
                 extra_body=parameters,
                 timeout=timeout,
             ) as response:
-                yield read_stream(response.iter_lines())
+                yield read_stream(_bytes_of(response.iter_bytes()))
         except openai.APITimeoutError as error:
             raise _timeout(error) from error
         except openai.APIConnectionError as error:
             raise ProviderUnreachable from error
         except openai.APIStatusError as error:
             raise _status_error(error.status_code) from error
-        except httpx2.ReadTimeout as error:
-            raise ProviderSilent from error
-        except httpx2.HTTPError as error:
-            raise ProviderCut from error
 
     async def close(self) -> None:
         for client in self._clients.values():
@@ -72,6 +68,16 @@ class ProviderClients:
             client = AsyncOpenAI(api_key=key, base_url=provider.base_url, max_retries=0)
             self._clients[provider] = client
         return client
+
+
+async def _bytes_of(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    try:
+        async for part in body:
+            yield part
+    except httpx2.ReadTimeout as error:
+        raise ProviderSilent from error
+    except httpx2.HTTPError as error:
+        raise ProviderCut from error
 
 
 def _timeout(error: openai.APITimeoutError) -> ProviderSilent | ProviderUnreachable:
