@@ -12,9 +12,9 @@ import net from "node:net";
 
 const HOST = "127.0.0.1";
 const LOOPBACK = new Set(["127.0.0.1", "localhost", "[::1]", "::1"]);
-const PAGE_POLICY = [
+const pagePolicy = (port) => [
   "default-src 'self'",
-  "connect-src 'self'",
+  `connect-src 'self' http://localhost:${port} http://${HOST}:${port}`, // itself: the page calls it localhost
   "script-src 'self' 'wasm-unsafe-eval'",
   "style-src 'self' 'unsafe-inline'",
   "img-src 'self' data: blob:",
@@ -86,7 +86,7 @@ http.Server.prototype.emit = function (event, request, response, ...rest) {
     }
     const writeHead = response.writeHead;
     response.writeHead = function (...args) {
-      response.setHeader("Content-Security-Policy", PAGE_POLICY);
+      response.setHeader("Content-Security-Policy", pagePolicy(request.socket.localPort));
       return writeHead.apply(this, args);
     };
   }
