@@ -15,7 +15,7 @@ from gateway.host_guard import HostGuard, is_loopback
 from gateway.identify import Identify
 from gateway.page_config import TUNNEL
 from gateway.parts import Parts
-from gateway.refuse import MAX_BODY_BYTES, RefuseLargeBodies, install_error_handlers
+from gateway.refuse import RefuseLargeBodies, install_error_handlers
 from gateway.routes import about, conversations, monitoring, openai, page, turns, usage
 from gateway.security_headers import SecurityHeaders
 from gateway.service_client import PROCESS, http_client
@@ -75,7 +75,6 @@ def create_app(settings: GatewaySettings, health: Health, drain: Drain) -> FastA
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
-        max_body_size=MAX_BODY_BYTES,
         middleware=[Middleware(LogRequests), Middleware(SecurityHeaders), *_guards(settings), _body_sizes()],
     )
     install_error_handlers(app)

@@ -8,12 +8,12 @@ for `MAX_BLIND_S`: the reader comes back with the id of the last event it has.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from gateway.chat_client import ChatClient
 from gateway.turn_follower import TurnEvent, TurnFollower
-from gateway.turn_streams import BEGINNING, EntryId, TurnStreams
+from gateway.turn_streams import BEGINNING, Entry, EntryId, TurnStreams
 from wire.contracts.chat import Turn
 from wire.ids import PersonId, TurnId
 from wire.log import get_logger
@@ -48,6 +48,61 @@ class Followable:
             return None
 
 
+class _Waiting:
+    """How long to wait for what, while one turn is followed."""
+
+    def __init__(self, follower: TurnFollower, streams: TurnStreams) -> None:
+        self._follower = follower
+        self._streams = streams
+        self._clock = asyncio.get_running_loop().time
+        self._heard_at = self._told_at = self._clock()
+        self._ask_at = self._heard_at + follower.patience_s
+
+    @property
+    def timeout_s(self) -> float:
+        return max(0.0, min(self._ask_at, self._told_at + HEARTBEAT_S) - self._clock())
+
+    @property
+    def wants_snapshot(self) -> bool:
+        return self._clock() >= self._ask_at
+
+    @property
+    def wants_heartbeat(self) -> bool:
+        return self._clock() - self._told_at >= HEARTBEAT_S
+
+    @property
+    def is_in_vain(self) -> bool:
+        return self._clock() - self._heard_at > MAX_BLIND_S
+
+    def took(self, entries: Sequence[Entry]) -> None:
+        """The follower takes the entries. The first that needs a snapshot needs it at once."""
+        if not entries:
+            return
+        wanted_before = self._follower.wants_snapshot
+        for entry in entries:
+            self._follower.take_entry(entry)
+        self._heard_at = self._clock()
+        if not self._follower.wants_snapshot:
+            self._ask_at = self._heard_at + self._follower.patience_s
+        elif not wanted_before:
+            self._ask_at = self._heard_at
+
+    def took_snapshot(self, snapshot: Turn | None) -> None:
+        """The follower takes the snapshot, if chat gave one."""
+        if snapshot is not None:
+            self._follower.take_snapshot(snapshot)
+            self._heard_at = self._clock()
+        patience_s = self._follower.patience_s
+        self._ask_at = self._clock() + (min(patience_s, AWAY_S) if self._streams.away else patience_s)
+
+    def told(self) -> list[TurnEvent]:
+        """What the follower tells now."""
+        events = self._follower.told()
+        if events or self.wants_heartbeat:
+            self._told_at = self._clock()
+        return events
+
+
 async def follow_turn(
     tools: Followable, person: PersonId, turn: Turn, *, resume_after: EntryId | None = None
 ) -> AsyncGenerator[list[TurnEvent]]:
@@ -61,43 +116,27 @@ async def follow_turn(
     if follower.ended:
         yield follower.told()
         return
-    clock = asyncio.get_running_loop().time
     async with tools.streams.subscribe(turn_id, after=resume_after or BEGINNING) as subscription:
-        yield follower.told()
-        heard_at = told_at = clock()
-        ask_at = heard_at + follower.patience_s
+        waiting = _Waiting(follower, tools.streams)
+        yield waiting.told()
         while not follower.ended:
-            entries = await subscription.entries(max(0.0, min(ask_at, told_at + HEARTBEAT_S) - clock()))
+            waiting.took(await subscription.entries(waiting.timeout_s))
             if subscription.ended:
                 return
-            wanted_snapshot = follower.wants_snapshot
-            for entry in entries:
-                follower.take_entry(entry)
-            now = clock()
-            if entries:
-                heard_at = now
-                if not follower.wants_snapshot:
-                    ask_at = now + follower.patience_s
-                elif not wanted_snapshot:
-                    ask_at = now
-            if now >= ask_at and not follower.ended:
-                if told := follower.told():
-                    yield told
-                try:
-                    snapshot = await tools.snapshot(person, turn_id)
-                except Problem as gone:
-                    yield [_gone(gone, follower.position)]
-                    return
-                now = clock()
-                if snapshot is not None:
-                    heard_at = now
-                    follower.take_snapshot(snapshot)
-                ask_at = now + (min(follower.patience_s, AWAY_S) if tools.streams.away else follower.patience_s)
-            told = follower.told()
-            if told or now - told_at >= HEARTBEAT_S:
+            if waiting.wants_heartbeat:
+                yield waiting.told()
+            elif told := waiting.told():
                 yield told
-                told_at = now
-            if now - heard_at > MAX_BLIND_S:
+            if not waiting.wants_snapshot or follower.ended:
+                continue
+            try:
+                waiting.took_snapshot(await tools.snapshot(person, turn_id))
+            except Problem as gone:
+                yield [_gone(gone, follower.position)]
+                return
+            if told := waiting.told():
+                yield told
+            if waiting.is_in_vain:
                 log.warning("turn can't be followed", turn_id=turn_id)
                 return
 

@@ -6,10 +6,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.openai_errors import as_openai_problem, invalid_request, openai_error
-from wire.asgi import send_json
+from wire.asgi import BodyTooLarge, send_json
 from wire.contracts.chat import MAX_MESSAGE_CHARS
 from wire.database import DatabaseUnavailable
 from wire.problems import MEDIA_TYPE, Problem, as_problem, problem_body
@@ -20,9 +20,9 @@ OPENAI_PATHS = "/v1/"
 
 
 class RefuseLargeBodies:
-    """Refuses a request whose declared length is over the limit of its path.
+    """Refuses a body over the limit of its path with 413, before it is read if it says its length.
 
-    Bodies without a length are counted by FastAPI (`max_body_size`), which has no words of ours for declared ones.
+    (FastAPI's own `max_body_size` would answer a declared length in plain text.)
     """
 
     def __init__(self, app: ASGIApp, *, own_limits: Mapping[str, int]) -> None:
@@ -30,12 +30,23 @@ class RefuseLargeBodies:
         self._own_limits = own_limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            limit = self._own_limits.get(scope["path"], MAX_BODY_BYTES)
-            declared = dict(scope["headers"]).get(b"content-length", b"0")
-            if declared.isdigit() and int(declared) > limit:
-                return await refuse(scope, send, too_large(limit))
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        limit = self._own_limits.get(scope["path"], MAX_BODY_BYTES)
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > limit:
+            return await refuse(scope, send, too_large(limit))
+        seen = 0
+
+        async def receive_counting() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > limit:
+                raise BodyTooLarge
+            return message
+
+        await self._app(scope, receive_counting, send)
 
 
 def too_large(limit: int) -> Problem:

@@ -6,7 +6,7 @@
 | `degraded` | tracking or tracking-worker is not up, or a part says so of itself: answers still come | 200 |
 | `down` | gateway, chat or chat-worker is not up: answers don't come | 503 |
 
-The answer is remembered for `REMEMBER_S`, so that asking often costs nothing.
+Whoever asks while others wait for the answer gets the same one: asking often does not multiply the questions.
 """
 
 import asyncio
@@ -21,7 +21,6 @@ from pydantic import BaseModel, ConfigDict
 from wire.health import Health
 
 ASK_TIMEOUT_S = 3.0
-REMEMBER_S = 1.0
 NEEDED = frozenset({"gateway", "chat", "chat-worker"})
 
 State = Literal["up", "degraded", "draining", "down"]
@@ -52,18 +51,17 @@ class SystemHealth:
         self._http = http
         self._own = own
         self._urls = urls
-        self._asking = asyncio.Lock()
-        self._report: HealthReport | None = None
-        self._asked_at = 0.0
+        self._asking: asyncio.Task[HealthReport] | None = None
 
     async def report(self) -> HealthReport:
-        async with self._asking:
-            if self._report is None or time.monotonic() - self._asked_at > REMEMBER_S:
-                asked = [self._ask(name, url) for name, url in self._urls.items()]
-                services = await asyncio.gather(self._ask_oneself(), *asked)
-                self._report = HealthReport(status=overall(services), services=list(services))
-                self._asked_at = time.monotonic()
-            return self._report
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask_all())
+        return await asyncio.shield(self._asking)
+
+    async def _ask_all(self) -> HealthReport:
+        asked = [self._ask(name, url) for name, url in self._urls.items()]
+        services = await asyncio.gather(self._ask_oneself(), *asked)
+        return HealthReport(status=overall(services), services=services)
 
     async def _ask_oneself(self) -> ServiceHealth:
         start = time.perf_counter()
@@ -81,7 +79,7 @@ class SystemHealth:
         return _service(name, body, start)
 
 
-def overall(services: list[ServiceHealth] | tuple[ServiceHealth, ...]) -> Literal["ok", "degraded", "down"]:
+def overall(services: list[ServiceHealth]) -> Literal["ok", "degraded", "down"]:
     if any(service.name in NEEDED and service.state in ("down", "draining") for service in services):
         return "down"
     return "ok" if all(service.state == "up" for service in services) else "degraded"

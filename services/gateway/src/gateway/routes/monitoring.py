@@ -4,13 +4,12 @@ from fastapi import APIRouter, Request, Response
 
 from gateway.page_config import TUNNEL
 from gateway.parts import PartsOf
-from gateway.tunnel import MAX_ENVELOPE_BYTES
 from wire.problems import Problem
 
 router = APIRouter()
 
 
-@router.post(TUNNEL, max_body_size=MAX_ENVELOPE_BYTES, include_in_schema=False)
+@router.post(TUNNEL, include_in_schema=False)
 async def tunnel(request: Request, parts: PartsOf) -> Response:
     """Takes bytes, whatever their content type says: browsers send envelopes without one when a page closes."""
     if parts.tunnel is None:
