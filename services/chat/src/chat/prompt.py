@@ -31,9 +31,14 @@ class Prompt:
 
 
 def prompt_from_branch(branch: Sequence[BranchMessage], context_window: int | None) -> Prompt:
-    """The newest messages that fit, oldest first. The last one, which is being answered, is always in."""
+    """The newest messages that fit, oldest first. The last one, which is being answered, is always in.
+
+    A history that starts with an answer, to a question that was left out, misleads: such answers are left out too.
+    """
     spoken = [message for message in branch if message.text]
     kept = _newest_that_fit(spoken, context_window)
+    while len(kept) > 1 and kept[0].role == "assistant":
+        kept = kept[1:]
     return Prompt([{"role": m.role, "content": m.text} for m in kept], {})
 
 
@@ -56,8 +61,6 @@ def _newest_that_fit(branch: Sequence[BranchMessage], context_window: int | None
         if kept and room < 0:
             break
         kept.append(message)
-    while len(kept) > 1 and kept[-1].role == "assistant":
-        kept.pop()  # a history that starts with an answer to a question left out misleads
     return kept[::-1]
 
 
