@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from chat.catalogue import Catalogue, ModelEntry, ModelRoute, Provider
+from chat.catalogue import Catalogue, ModelRoute, Provider
 from chat.errors import (
     ProviderCut,
     ProviderError,
@@ -17,6 +17,7 @@ from chat.errors import (
     ProviderSilent,
     ProviderUnreachable,
 )
+from chat.models_file import ModelEntry
 from chat.provider.client import ProviderClients
 from chat.provider.stream import AnsweringModel, ExtraDelta, Finished, ReportedUsage, StreamItem, TextDelta
 from parts.background_server import HOST

@@ -1,17 +1,16 @@
 """Which models there are and how each is reached: a `models.toml`, or all that one provider lists."""
 
+import asyncio
 import time
-import tomllib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import SecretStr
 
-from chat.settings import ProviderSettings, read_variable
+from chat.models_file import ModelEntry, ModelsFile, ProviderEntry, WrongModelsFile, read_models_file
+from chat.settings import ProviderSettings, is_sendable, read_variable
 from wire.contracts.chat import Model, ModelList
-from wire.contracts.money import Price
 from wire.log import get_logger
 
 DISCOVERED_PROVIDER = "openai"
@@ -19,37 +18,6 @@ DISCOVERY_TTL_S = 60.0
 RETRY_DISCOVERY_S = 5.0
 
 log = get_logger(__name__)
-
-
-class WrongModelsFile(Exception):
-    """`models.toml` can't be read or says what makes no sense; the sentence names the place."""
-
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ProviderEntry(_Entry):
-    base_url: Annotated[str, Field(pattern=r"^https?://")]
-    api_key_env: str | None = None
-
-
-class ModelEntry(_Entry):
-    provider: str
-    upstream: str | None = None
-    description: str | None = None
-    context_window: Annotated[int, Field(ge=256)] | None = None
-    connect_timeout_s: Annotated[float, Field(gt=0, le=600)] = 10.0
-    idle_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
-    retries: Annotated[int, Field(ge=0, le=5)] = 1
-    continues_prefill: bool = False
-    price: Price | None = None
-
-
-class ModelsFile(_Entry):
-    default: str | None = None
-    providers: dict[str, ProviderEntry]
-    models: Annotated[dict[str, ModelEntry], Field(min_length=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,33 +47,45 @@ ListUpstream = Callable[[Provider], Awaitable[list[str]]]
 class Catalogue:
     """The models on offer. A discovered list is asked for again every minute, and the last good one is kept."""
 
-    def __init__(self, settings: ProviderSettings, list_upstream: ListUpstream) -> None:
+    def __init__(
+        self, settings: ProviderSettings, list_upstream: ListUpstream, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Raises:
-        WrongModelsFile: as the class says.
+        WrongModelsFile: the file, or a key that it names, can't be used.
         """
         self._list_upstream = list_upstream
-        self._file = None if settings.models_file is None else read_models_file(settings.models_file)
+        self._clock = clock
         self._provider = Provider(DISCOVERED_PROVIDER, settings.openai_base_url, settings.openai_api_key)
+        self._routes: dict[str, ModelRoute] | None = None
+        """By the file, in its order; `None` without one."""
+        self._default: str | None = None
+        if settings.models_file is not None:
+            file = read_models_file(settings.models_file)
+            self._routes = _routes_of(file, settings.models_file)
+            self._default = file.default or next(iter(self._routes))
         self._discovered: list[str] = []
         self._asked_at = float("-inf")
+        self._asking = asyncio.Lock()
+
+    @property
+    def providers(self) -> set[Provider]:
+        """Those that may be called."""
+        return {self._provider} if self._routes is None else {route.provider for route in self._routes.values()}
 
     async def models(self) -> ModelList:
-        if self._file is not None:
-            routes = [self._route_of(name, entry, self._file) for name, entry in self._file.models.items()]
-            default = self._file.default or routes[0].id
-        else:
-            await self._discover()
-            routes = [self._discovered_route(name) for name in self._discovered]
-            default = routes[0].id if routes else None
-        return ModelList(default=default, models=[_offer(route) for route in routes])
+        if self._routes is not None:
+            return ModelList(default=self._default, models=[_offer(route) for route in self._routes.values()])
+        await self._discover()
+        routes = [self._discovered_route(name) for name in self._discovered]
+        return ModelList(default=routes[0].id if routes else None, models=[_offer(route) for route in routes])
 
     async def find(self, name: str) -> ModelRoute | None:
         """The way to a model, or `None` when it is not on offer.
 
         When a provider's list could not be had, any name is taken at its word: the provider will say.
         """
-        if self._file is not None:
-            return self.route(name)
+        if self._routes is not None:
+            return self._routes.get(name)
         if name not in self._discovered:
             await self._discover()
         if self._discovered and name not in self._discovered:
@@ -114,54 +94,45 @@ class Catalogue:
 
     def route(self, name: str) -> ModelRoute | None:
         """The way to a model that was on offer when its turn was accepted; asks nobody."""
-        if self._file is None:
-            return self._discovered_route(name)
-        entry = self._file.models.get(name)
-        return None if entry is None else self._route_of(name, entry, self._file)
+        return self._discovered_route(name) if self._routes is None else self._routes.get(name)
 
     async def default(self) -> str | None:
         return (await self.models()).default
-
-    def _route_of(self, name: str, entry: ModelEntry, file: ModelsFile) -> ModelRoute:
-        provider = file.providers[entry.provider]
-        key = read_variable(provider.api_key_env) if provider.api_key_env else None
-        return ModelRoute(name, Provider(entry.provider, provider.base_url, SecretStr(key) if key else None), entry)
 
     def _discovered_route(self, name: str) -> ModelRoute:
         return ModelRoute(name, self._provider, ModelEntry(provider=DISCOVERED_PROVIDER))
 
     async def _discover(self) -> None:
-        age = time.monotonic() - self._asked_at
-        if age < (DISCOVERY_TTL_S if self._discovered else RETRY_DISCOVERY_S):
-            return
-        self._asked_at = time.monotonic()
-        try:
-            self._discovered = sorted(await self._list_upstream(self._provider))
-        except Exception as error:  # whatever is wrong with the provider, the last good list still stands
-            log.warning("the provider's models can't be listed", error=type(error).__name__)
+        """One asks, whoever comes meanwhile waits for the answer."""
+        async with self._asking:
+            age = self._clock() - self._asked_at
+            if age < (DISCOVERY_TTL_S if self._discovered else RETRY_DISCOVERY_S):
+                return
+            try:
+                self._discovered = sorted(await self._list_upstream(self._provider))
+            except Exception as error:  # whatever is wrong with the provider, the last good list still stands
+                log.warning("the provider's models can't be listed", error=type(error).__name__)
+            self._asked_at = self._clock()
 
 
-def read_models_file(path: Path) -> ModelsFile:
-    """Raises:
-    WrongModelsFile: as the class says.
-    """
-    try:
-        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        file = ModelsFile.model_validate(content)
-    except OSError as error:
-        raise WrongModelsFile(f"HOPLINE_MODELS: {path} can't be read ({error.strerror}).") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise WrongModelsFile(f"HOPLINE_MODELS: {path} is not valid TOML: {error}.") from error
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise WrongModelsFile(f"HOPLINE_MODELS: {path}: {place}: {first['msg']}.") from error
-    for name, entry in file.models.items():
-        if entry.provider not in file.providers:
-            raise WrongModelsFile(f"HOPLINE_MODELS: {path}: models.{name}: no provider {entry.provider!r} here.")
-    if file.default is not None and file.default not in file.models:
-        raise WrongModelsFile(f"HOPLINE_MODELS: {path}: default: no model {file.default!r} here.")
-    return file
+def _routes_of(file: ModelsFile, path: Path) -> dict[str, ModelRoute]:
+    providers = {
+        name: Provider(name, entry.base_url, _key_of(name, entry, path)) for name, entry in file.providers.items()
+    }
+    return {name: ModelRoute(name, providers[entry.provider], entry) for name, entry in file.models.items()}
+
+
+def _key_of(provider: str, entry: ProviderEntry, path: Path) -> SecretStr | None:
+    if entry.api_key_env is None:
+        return None
+    key = read_variable(entry.api_key_env)
+    if key is None:
+        log.warning("the variable with a provider's key is not set", provider=provider, variable=entry.api_key_env)
+        return None
+    if not is_sendable(key):
+        place = f"HOPLINE_MODELS: {path}: providers.{provider}.api_key_env"
+        raise WrongModelsFile(f"{place}: the value of {entry.api_key_env} holds what no key does, such as white space.")
+    return SecretStr(key)
 
 
 def _offer(route: ModelRoute) -> Model:

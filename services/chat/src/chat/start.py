@@ -2,7 +2,8 @@
 
 import sys
 
-from chat.catalogue import Catalogue, WrongModelsFile
+from chat.catalogue import Catalogue
+from chat.models_file import WrongModelsFile
 from chat.provider.client import ProviderClients
 from chat.settings import ChatSettings
 from wire.log import configure_logging
