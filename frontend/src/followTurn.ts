@@ -103,7 +103,8 @@ class TurnFollower {
 
   /** An answer that is over has all its text: what the stream didn't bring is read from the turn. */
   async #whole(answer: Answer): Promise<Answer> {
-    if (answer.turnId === null || answer.wholeLength === null || answer.wholeLength === answer.held.length) return answer;
+    if (answer.turnId === null || answer.wholeLength === null || answer.wholeLength === answer.held.length)
+      return answer;
     const turn = await readTurn(answer.turnId);
     return { ...answer, held: answerText(turn.text) };
   }

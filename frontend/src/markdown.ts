@@ -68,9 +68,13 @@ const allowed: Config = {
 };
 
 purify.addHook("afterSanitizeAttributes", (node) => {
-  if (node.nodeName !== "A") return;
-  node.setAttribute("target", "_blank");
-  node.setAttribute("rel", "noopener noreferrer nofollow");
+  if (node.nodeName === "A") {
+    node.setAttribute("target", "_blank");
+    node.setAttribute("rel", "noopener noreferrer nofollow");
+  } else if (node.nodeName === "PRE" || node.nodeName === "TABLE") {
+    // They scroll sideways, and must do so by keyboard too.
+    node.setAttribute("tabindex", "0");
+  }
 });
 
 function safeHtml(token: Token): string {

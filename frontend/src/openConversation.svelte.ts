@@ -124,7 +124,11 @@ export class OpenConversation {
     message.answer = { ...message.answer, model: this.model };
     const conversationId = await this.#existingId(message);
     if (conversationId === null) return;
-    const turn = { text: person.text, model: this.model, ...(person.parentId === null ? {} : { parent_id: person.parentId }) };
+    const turn = {
+      text: person.text,
+      model: this.model,
+      ...(person.parentId === null ? {} : { parent_id: person.parentId }),
+    };
     const { idempotencyKey } = message;
     const action = startAction("Send message", "ui.action.send");
     addBreadcrumb("chat.action", "send", { model: this.model, characters: person.text.length });
@@ -249,7 +253,8 @@ export class OpenConversation {
     const unsentHere = this.messages.slice(this.messages.findLastIndex(({ id }) => id !== null) + 1);
     const held = newestBranch(conversation.messages).map((message): ShownMessage => {
       const shown = known.get(message.id);
-      if (message.role === "user") return shown ?? new PersonMessage(message.id, message.text, message.parent_id, message.id);
+      if (message.role === "user")
+        return shown ?? new PersonMessage(message.id, message.text, message.parent_id, message.id);
       if (shown?.role !== "assistant") return new AnswerMessage(message.id, answerFromMessage(message));
       if (!this.#followed.has(shown)) shown.answer = answerFromMessage(message);
       return shown;

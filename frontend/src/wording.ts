@@ -32,7 +32,9 @@ export function statusOf(answer: Answer, wish: "none" | "stop"): Status | null {
 
 /** Words for any error, without internals. */
 export function personWords(error: unknown): string {
-  return error instanceof ApiError || error instanceof Unreachable ? error.message : "Something went wrong in this page.";
+  return error instanceof ApiError || error instanceof Unreachable
+    ? error.message
+    : "Something went wrong in this page.";
 }
 
 export function titleOf(conversation: { readonly title: string }): string {
@@ -69,7 +71,10 @@ const trouble = (text: string): Status => ({ text: text.trim(), tone: "trouble" 
 /** Small sums keep two significant digits: an answer often costs less than a cent. */
 export function costWords(costUsd: string | number): string {
   const cost = Number(costUsd);
-  const digits = cost === 0 || cost >= 0.01 ? { minimumFractionDigits: 2, maximumFractionDigits: 2 } : { maximumSignificantDigits: 2 };
+  const digits =
+    cost === 0 || cost >= 0.01
+      ? { minimumFractionDigits: 2, maximumFractionDigits: 2 }
+      : { maximumSignificantDigits: 2 };
   return new Intl.NumberFormat("en", { style: "currency", currency: "USD", ...digits }).format(cost);
 }
 

@@ -44,7 +44,12 @@ test("a place in the queue is known until the first word", () => {
 
 test("an end with all of the text is over", () => {
   const whole = after(sent, turn(1, "running"), delta("1-1", 0, "a🧵"), end("1-2", 2));
-  expect(whole).toMatchObject({ phase: "complete", held: { text: "a🧵", length: 2 }, wholeLength: 2, finishReason: "stop" });
+  expect(whole).toMatchObject({
+    phase: "complete",
+    held: { text: "a🧵", length: 2 },
+    wholeLength: 2,
+    finishReason: "stop",
+  });
   expect(isUnderWay(whole)).toBe(false);
 });
 
@@ -75,7 +80,10 @@ describe("a restart", () => {
   });
 
   test("from a snapshot, which has no id, counts after ids of an earlier attempt", () => {
-    const snapshot: Step[] = [["restart", null, { attempt: 2, offset: 0, reason: "worker_lost" }], ["delta", null, { offset: 0, text: "New" }]];
+    const snapshot: Step[] = [
+      ["restart", null, { attempt: 2, offset: 0, reason: "worker_lost" }],
+      ["delta", null, { offset: 0, text: "New" }],
+    ];
     expect(after(broken, ...snapshot)).toMatchObject({ attempt: 2, held: { text: "New", length: 3 } });
   });
 
@@ -96,7 +104,11 @@ test("a failure keeps the words that came and says what went wrong", () => {
     "1-2",
     { code: "provider_down", message: "No answer.", retryable: true, length: 2 },
   ]);
-  expect(failed).toMatchObject({ phase: "failed", held: { text: "ab" }, problem: { message: "No answer.", retryable: true } });
+  expect(failed).toMatchObject({
+    phase: "failed",
+    held: { text: "ab" },
+    problem: { message: "No answer.", retryable: true },
+  });
 });
 
 test("an answer under way is taken up from history with its text so far", () => {

@@ -5,7 +5,13 @@ import { ApiError, errorFromResponse, problemFromBody } from "../src/apiError";
 const body = (value: unknown): string => JSON.stringify(value);
 
 test("problem details become their detail", () => {
-  const problem = { type: "about:blank", title: "Not found", status: 404, detail: "No such conversation.", trace_id: "abc" };
+  const problem = {
+    type: "about:blank",
+    title: "Not found",
+    status: 404,
+    detail: "No such conversation.",
+    trace_id: "abc",
+  };
   expect(problemFromBody(404, body(problem))).toEqual({
     status: 404,
     message: "No such conversation.",
@@ -15,7 +21,9 @@ test("problem details become their detail", () => {
 });
 
 test("without a detail the title is said", () => {
-  expect(problemFromBody(409, body({ title: "Conflict with another body" })).message).toBe("Conflict with another body");
+  expect(problemFromBody(409, body({ title: "Conflict with another body" })).message).toBe(
+    "Conflict with another body",
+  );
 });
 
 test("fields are named", () => {

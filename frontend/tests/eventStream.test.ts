@@ -32,16 +32,40 @@ const vectors: readonly { name: string; stream: string; events: ServerSentEvent[
   { name: "a BOM inside is text", stream: "data: a\uFEFFb\n\n", events: [message("a\uFEFFb")] },
   { name: "comments are nothing", stream: ": keep-alive\n\n:\n\ndata: a\n: x\n\n", events: [message("a")] },
   { name: "NUL in data stays", stream: "data: a\0b\n\n", events: [message("a\0b")] },
-  { name: "NUL in an id discards the id", stream: "id: 1-1\ndata: a\n\nid: 1\0-2\ndata: b\n\n", events: [message("a", "1-1"), message("b", null, "1-1")] },
-  { name: "an id is an event's own, and the place to resume until the next", stream: "id: 1-1\ndata: a\n\ndata: b\n\nid: 1-2\ndata: c\n\n", events: [message("a", "1-1"), message("b", null, "1-1"), message("c", "1-2")] },
-  { name: "an empty id resets it", stream: "id: 1-1\ndata: a\n\nid\ndata: b\n\n", events: [message("a", "1-1"), message("b", "")] },
-  { name: "one space after the colon goes, a second stays", stream: "data:a\n\ndata: a\n\ndata:  a\n\n", events: [message("a"), message("a"), message(" a")] },
-  { name: "an event without data is none", stream: "event: delta\nid: 1-1\n\ndata: a\n\n", events: [message("a", null, "1-1")] },
+  {
+    name: "NUL in an id discards the id",
+    stream: "id: 1-1\ndata: a\n\nid: 1\0-2\ndata: b\n\n",
+    events: [message("a", "1-1"), message("b", null, "1-1")],
+  },
+  {
+    name: "an id is an event's own, and the place to resume until the next",
+    stream: "id: 1-1\ndata: a\n\ndata: b\n\nid: 1-2\ndata: c\n\n",
+    events: [message("a", "1-1"), message("b", null, "1-1"), message("c", "1-2")],
+  },
+  {
+    name: "an empty id resets it",
+    stream: "id: 1-1\ndata: a\n\nid\ndata: b\n\n",
+    events: [message("a", "1-1"), message("b", "")],
+  },
+  {
+    name: "one space after the colon goes, a second stays",
+    stream: "data:a\n\ndata: a\n\ndata:  a\n\n",
+    events: [message("a"), message("a"), message(" a")],
+  },
+  {
+    name: "an event without data is none",
+    stream: "event: delta\nid: 1-1\n\ndata: a\n\n",
+    events: [message("a", null, "1-1")],
+  },
   { name: "empty data is data", stream: "data\n\ndata:\n\n", events: [message(""), message("")] },
   { name: "unknown fields and retry are skipped", stream: "retry: 10\nfoo: bar\ndata: a\n\n", events: [message("a")] },
   { name: "a field's name is exact", stream: "Data: a\n data: b\ndata: c\n\n", events: [message("c")] },
   { name: "the last event is unfinished", stream: "data: a\n\ndata: b\n", events: [message("a")] },
-  { name: "other separators are text", stream: "data: a\u2028b\u0085c\vd\n\n", events: [message("a\u2028b\u0085c\vd")] },
+  {
+    name: "other separators are text",
+    stream: "data: a\u2028b\u0085c\vd\n\n",
+    events: [message("a\u2028b\u0085c\vd")],
+  },
   { name: "characters of each length", stream: "data: aé€🧵\uFFFD\n\n", events: [message("aé€🧵\uFFFD")] },
 ];
 

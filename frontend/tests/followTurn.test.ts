@@ -43,7 +43,13 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-function streamOf({ frames, ends }: { readonly frames: readonly string[]; readonly ends: "closed" | "broken" }): Response {
+function streamOf({
+  frames,
+  ends,
+}: {
+  readonly frames: readonly string[];
+  readonly ends: "closed" | "broken";
+}): Response {
   const left = [...frames];
   const body = new ReadableStream<Uint8Array>({
     pull(controller) {
@@ -71,7 +77,8 @@ const turn = (attempt: number, state: string): string =>
     state,
   });
 const delta = (id: string, offset: number, text: string): string => frame("delta", id, { offset, text });
-const end = (id: string, length: number): string => frame("end", id, { state: "complete", length, finish_reason: "stop" });
+const end = (id: string, length: number): string =>
+  frame("end", id, { state: "complete", length, finish_reason: "stop" });
 const problem = (status: number, detail: string): Response => new Response(JSON.stringify({ detail }), { status });
 
 async function followed(): Promise<Answer> {
@@ -92,10 +99,20 @@ async function followed(): Promise<Answer> {
 }
 
 const submit: Call = { method: "POST", path: "/api/conversations/c/turns", key: "key", lastEventId: null };
-const attach = (lastEventId: string | null): Call => ({ method: "GET", path: "/api/turns/t/events", key: null, lastEventId });
+const attach = (lastEventId: string | null): Call => ({
+  method: "GET",
+  path: "/api/turns/t/events",
+  key: null,
+  lastEventId,
+});
 
 test("one stream brings the whole answer", async () => {
-  script = [{ frames: [turn(0, "queued"), turn(1, "running"), delta("1-1", 0, "Hi "), delta("1-2", 3, "🧵"), end("1-3", 4)], ends: "closed" }];
+  script = [
+    {
+      frames: [turn(0, "queued"), turn(1, "running"), delta("1-1", 0, "Hi "), delta("1-2", 3, "🧵"), end("1-3", 4)],
+      ends: "closed",
+    },
+  ];
   expect(await followed()).toMatchObject({ phase: "complete", held: { text: "Hi 🧵" } });
   expect(calls).toEqual([submit]);
 });
@@ -121,13 +138,20 @@ test("a stream that ends without an end is taken up too", async () => {
 });
 
 test("a submit without an answer is repeated with the same key", async () => {
-  script = ["unreachable", problem(502, "Bad gateway."), { frames: [turn(1, "running"), delta("1-1", 0, "Hi"), end("1-2", 2)], ends: "closed" }];
+  script = [
+    "unreachable",
+    problem(502, "Bad gateway."),
+    { frames: [turn(1, "running"), delta("1-1", 0, "Hi"), end("1-2", 2)], ends: "closed" },
+  ];
   expect(await followed()).toMatchObject({ phase: "complete" });
   expect(calls).toEqual([submit, submit, submit]);
 });
 
 test("a submit is repeated when the stream breaks before the turn has a name", async () => {
-  script = [{ frames: [": hello\n\n"], ends: "broken" }, { frames: [turn(1, "running"), end("1-1", 0)], ends: "closed" }];
+  script = [
+    { frames: [": hello\n\n"], ends: "broken" },
+    { frames: [turn(1, "running"), end("1-1", 0)], ends: "closed" },
+  ];
   expect(await followed()).toMatchObject({ phase: "complete" });
   expect(calls).toEqual([submit, submit]);
 });
@@ -184,6 +208,11 @@ test("another worker's restart replaces what the lost one wrote", async () => {
 });
 
 test("an answer that is not a stream is not taken for one", async () => {
-  script = [new Response("<html>", { headers: { "Content-Type": "text/html" } }), "unreachable", "unreachable", "unreachable"];
+  script = [
+    new Response("<html>", { headers: { "Content-Type": "text/html" } }),
+    "unreachable",
+    "unreachable",
+    "unreachable",
+  ];
   expect(await followed()).toMatchObject({ phase: "unsent" });
 });

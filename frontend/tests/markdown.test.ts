@@ -81,9 +81,11 @@ const hostile: readonly string[] = [
 ];
 
 const tagsThatMayStay = new Set(
-  "A B BLOCKQUOTE BR CODE DEL DIV EM H3 H4 H5 H6 HR I LI OL P PRE S STRONG SUB SUP TABLE TBODY TD TH THEAD TR UL".split(" "),
+  "A B BLOCKQUOTE BR CODE DEL DIV EM H3 H4 H5 H6 HR I LI OL P PRE S STRONG SUB SUP TABLE TBODY TD TH THEAD TR UL".split(
+    " ",
+  ),
 );
-const attributesThatMayStay = new Set(["href", "align", "start", "target", "rel"]);
+const attributesThatMayStay = new Set(["href", "align", "start", "target", "rel", "tabindex"]);
 
 function expectHarmless(text: string): void {
   for (const element of elementOf(text).querySelectorAll("*")) {

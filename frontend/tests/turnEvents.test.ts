@@ -57,7 +57,9 @@ test.each(["", "nonsense", "[]", "null", '"text"', "{", "\0"])("data that is no 
 });
 
 test("what is malformed is told without its content", () => {
-  expect(() => decodeTurnEvent({ event: "delta", data: "a secret", id: null, lastEventId: null })).toThrow(/^event delta: not JSON$/);
+  expect(() => decodeTurnEvent({ event: "delta", data: "a secret", id: null, lastEventId: null })).toThrow(
+    /^event delta: not JSON$/,
+  );
 });
 
 test.each([-1, 1.5, Number.MAX_SAFE_INTEGER + 1, "3", null])("an offset of %j is malformed", (offset) => {

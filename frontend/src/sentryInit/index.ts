@@ -40,7 +40,8 @@ export async function initSentry(settings: SentrySettings): Promise<void> {
   const loaded = await import("./client");
   loaded.startClient({ ...settings, dsn });
   client = loaded;
-  if (settings.replaysSessionSampleRate > 0 || settings.replaysOnErrorSampleRate > 0) whenIdle(() => void startReplay(settings));
+  if (settings.replaysSessionSampleRate > 0 || settings.replaysOnErrorSampleRate > 0)
+    whenIdle(() => void startReplay(settings));
 }
 
 /** Kept in the replay's timeline too: never use a category that begins with `ui.`, replay drops those. */

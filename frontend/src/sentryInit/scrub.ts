@@ -10,7 +10,10 @@ import type { Breadcrumb, Event } from "@sentry/browser";
 export function withoutQuery(breadcrumb: Breadcrumb): Breadcrumb {
   if (breadcrumb.category === "console") return { ...breadcrumb, message: "", data: {} };
   const data = Object.fromEntries(
-    Object.entries(breadcrumb.data ?? {}).map(([name, value]) => [name, isAddress(name) ? barePath(value) : (value as unknown)]),
+    Object.entries(breadcrumb.data ?? {}).map(([name, value]) => [
+      name,
+      isAddress(name) ? barePath(value) : (value as unknown),
+    ]),
   );
   return { ...breadcrumb, data };
 }
