@@ -1,5 +1,6 @@
 """One Hopline for all tests of the session, and the people in it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import uuid4
@@ -19,6 +20,8 @@ from parts.scripted_provider import ScriptedProvider
 from parts.servers import ROOT
 
 SHOWN_LOG_LINES = 80
+DRAIN_TIMEOUT_S = "2"
+"""Shorter than a deployment's: tests that end a process wait for it."""
 
 LOG_START = pytest.StashKey[int]()
 LOGS = Logs()
@@ -49,8 +52,7 @@ def hopline(
     provider_key: str,
     ingest: RecordingIngest,
 ) -> Iterator[Hopline]:
-    """All processes are ready, and the page is built. A test that takes something away brings it back."""
-    npm_build.ensure(ROOT, npm_build.FRONTEND)
+    """All processes are ready. A test that takes something away brings it back."""
     state_dir = tmp_path_factory.mktemp("hopline")
     models_file = state_dir / "models-of-the-tests.toml"
     write_models_file(models_file, provider.base_url)
@@ -60,6 +62,7 @@ def hopline(
         "SENTRY_DSN": ingest.dsn,
         "SENTRY_TRACES_SAMPLE_RATE": "1.0",
         "SENTRY_ENVIRONMENT": "test",
+        "HOPLINE_DRAIN_TIMEOUT_S": DRAIN_TIMEOUT_S,
     }
     with Stack(ROOT, state_dir=state_dir, ports=free_ports(), env=env, log_sink=LOGS.write) as stack:
         stack.start_databases()
@@ -99,6 +102,8 @@ async def local(hopline: Hopline) -> AsyncIterator[Person]:
 
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
+    """A browser, and a page that is built from the sources as they are."""
+    await asyncio.to_thread(npm_build.ensure, ROOT, npm_build.FRONTEND)
     async with chromium() as browser:
         yield browser
 

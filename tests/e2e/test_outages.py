@@ -49,7 +49,7 @@ async def test_both_calls_of_a_turn_that_was_taken_over_are_counted(hopline: Hop
     await until(lambda: gate.arrivals, "the provider is in the middle")
     async with hopline.without("chat-worker", kill=True):
         pass
-    ended = await ada.ended_turn(turn, timeout_s=TAKE_OVER_S + 20)
+    ended = await ada.ended_turn(turn, timeout_s=TAKE_OVER_S)
     usage = await ada.counted(conversation, 2)
     assert (ended["state"], ended["attempt"]) == ("complete", 2)
     assert usage["total"]["calls"] == 2
@@ -70,18 +70,25 @@ async def test_a_worker_that_is_told_to_end_hands_its_turn_over(hopline: Hopline
     assert answer.end.kind == "end"
 
 
-async def test_a_turn_whose_workers_all_die_is_given_up(hopline: Hopline, ada: Person, prompt: str) -> None:
+async def test_a_turn_whose_workers_all_die_is_given_up_after_three_attempts(
+    hopline: Hopline, ada: Person, prompt: str
+) -> None:
     gate = Gate()
     hopline.provider.on(prompt, says_in_two_parts("Deadly", gate, ""))
     conversation = await ada.new_conversation()
-    turn = await ada.submit(conversation, prompt)
-    for attempt in (1, 2, 3):
-        await until(lambda reached=attempt: gate.arrivals >= reached, f"attempt {attempt}", timeout_s=TAKE_OVER_S + 10)
-        async with hopline.without("chat-worker", kill=True):
-            pass
-    ended = await ada.ended_turn(turn, timeout_s=TAKE_OVER_S + 10)
-    assert (ended["state"], ended["attempt"]) == ("failed", 3)
-    assert ended["error"]["retryable"] is True
+    async with ada.ask(conversation, prompt) as turn:
+        for attempt in (1, 2, 3):
+            await until(lambda reached=attempt: gate.arrivals >= reached, f"attempt {attempt}", timeout_s=TAKE_OVER_S)
+            async with hopline.without("chat-worker", kill=True):
+                pass
+        answer = await turn.read_to_end()
+    assert answer.turn is not None
+    ended = await ada.turn(answer.turn["turn_id"])
+    assert answer.end is not None
+    assert (answer.end.kind, answer.end.data["retryable"]) == ("error", True)
+    assert (ended["state"], ended["text"]) == ("failed", answer.text)
+    assert len(hopline.provider.calls_for(prompt)) == 3
+    assert (await ada.counted(conversation, 3))["total"]["calls"] == 3
 
 
 async def test_a_reader_reads_on_over_a_restart_of_the_gateway(hopline: Hopline, ada: Person, prompt: str) -> None:
