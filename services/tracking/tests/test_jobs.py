@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import sentry_sdk
 from sqlalchemy import select
+from starlette.routing import Route, Router
 
 from local.stack import Stack
-from parts.recording_ingest import RecordingIngest
+from parts.background_server import BackgroundServer
+from parts.recording_ingest import PROJECT, RecordingIngest
 from parts.waiting import until
 from tracking.jobs import ledger_jobs
 from tracking.tables import model_switches, usage_calls
@@ -34,9 +36,17 @@ from wire.telemetry.spans import background_transaction, current_trace_id
 Halves = Callable[[], tuple[SwitchStarted, SwitchCompleted]]
 
 
+class UntracedIngest(RecordingIngest):
+    """For a process that sends to itself: a traced ingest would send a transaction for each that it takes, for ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._server = BackgroundServer(Router([Route(f"/api/{PROJECT}/envelope/", self._take, methods=["POST"])]))
+
+
 @pytest.fixture(scope="module")
 def ingest() -> Any:
-    with RecordingIngest() as ingest:
+    with UntracedIngest() as ingest:
         start_telemetry("tracking-worker", SentrySettings(sentry_dsn=ingest.dsn, sentry_traces_sample_rate=1.0))
         yield ingest
         sentry_sdk.get_client().close()

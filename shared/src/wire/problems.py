@@ -113,7 +113,7 @@ def install_problem_handlers(app: FastAPI) -> None:
 def _invalid_request(error: RequestValidationError) -> Problem:
     found = error.errors()
     if any(e["type"] == "json_invalid" for e in found):
-        return Problem(400, "malformed_json", "The body is not valid JSON.")
+        return _malformed_json()
     errors = [{"field": _field_path(e["loc"]), "message": _sentence(e)} for e in found[:MAX_FIELD_ERRORS]]
     first = errors[0]
     return Problem(422, "invalid_request", f"{first['field']}: {first['message']}", errors=errors)
@@ -131,7 +131,13 @@ def _sentence(error: dict[str, Any]) -> str:
     return str(error["msg"]).removeprefix("Value error, ")
 
 
+def _malformed_json() -> Problem:
+    return Problem(400, "malformed_json", "The body is not valid JSON.")
+
+
 def _http_problem(error: HTTPException) -> Problem:
+    if isinstance(error.__cause__, UnicodeDecodeError):  # FastAPI's answer to a body that is not even text
+        return _malformed_json()
     phrase_code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
     code, detail = HTTP_ERRORS.get(error.status_code, (phrase_code, str(error.detail)))
     return Problem(error.status_code, code, detail, headers=dict(error.headers or {}))

@@ -12,7 +12,7 @@ KEPT_HEADERS = frozenset({"host", "user-agent", "content-type", "content-length"
 DROPPED_DATA = ("http.query", "http.fragment", "url.query", "url.fragment")
 OWN_PACKAGES = ("wire", "gateway", "chat", "tracking")
 
-LOG_FRAME = frozenset({"event", "level", "timestamp", "trace_id"})
+LOG_FRAME = frozenset({"event", "level", "timestamp", "trace_id", "process"})
 """What a log line says beside its fields; in Sentry it stands elsewhere."""
 
 
