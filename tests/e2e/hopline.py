@@ -16,9 +16,9 @@ from local.stack import Stack
 from parts.recording_ingest import PUBLIC_KEY, RecordingIngest
 from parts.scripted_provider import ScriptedProvider
 from parts.traces import Trace
-from parts.waiting import until
 
 READY_TIMEOUT_S = 30.0
+ANOTHER_GATEWAY = "gateway-2"
 
 
 @dataclass(slots=True)
@@ -112,6 +112,21 @@ class Hopline:
     async def restart(self, *names: str, env: Mapping[str, str] | None = None) -> None:
         await asyncio.gather(*(asyncio.to_thread(self.stack.restart, name, env=env) for name in names))
 
+    @asynccontextmanager
+    async def another_gateway(self, env: Mapping[str, str], key: str | None = None) -> AsyncGenerator[Person]:
+        """A second gateway, set differently, and a person at it."""
+        if ANOTHER_GATEWAY not in self.stack.ports:
+            self.stack.add_copy(ANOTHER_GATEWAY, of="gateway")
+        await asyncio.to_thread(self.stack.start, ANOTHER_GATEWAY, env=env)
+        try:
+            await asyncio.to_thread(self.stack.wait_ready, ANOTHER_GATEWAY, READY_TIMEOUT_S)
+            headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+            url = self.stack.url(ANOTHER_GATEWAY)
+            async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60.0, trust_env=False) as http:
+                yield Person(http, ANOTHER_GATEWAY)
+        finally:
+            await asyncio.to_thread(self.stack.stop, ANOTHER_GATEWAY)
+
     async def all_telemetry_is_in(self, person: Person) -> None:
         """Whatever any process reported before this call has reached the ingest.
 
@@ -122,16 +137,6 @@ class Hopline:
         await person.answer(conversation, "Is all telemetry in?", headers=trace.headers)
         await person.http.get(f"/api/conversations/{conversation}/usage", headers=PageTrace().headers)
         await self.ingest.wait_for_trace(trace.trace_id, _has_passed_every_process, "a message at every process")
-
-    async def ready_report(self, name: str) -> dict[str, object]:
-        async with httpx.AsyncClient(trust_env=False) as client:
-            return (await client.get(f"{self.stack.url(name)}/readyz")).json()
-
-    async def wait_for_log(self, process: str, words: str, *, since: int = 0) -> None:
-        await until(
-            lambda: any(name == process and words in line for name, line in self.logs.lines[since:]),
-            f"{process} logs “{words}”",
-        )
 
 
 def _has_passed_every_process(trace: Trace) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 
 import httpx
 
+from e2e.hopline import Hopline
 from e2e.models import DEFAULT, OTHER
 from e2e.person import Person
 from parts.event_stream import TurnReader
@@ -148,6 +149,22 @@ async def test_two_readers_of_one_turn_read_the_same(provider: ScriptedProvider,
             gate.open()
             texts = [reader.text for reader in await asyncio.gather(first.read_to_end(), second.read_to_end())]
     assert texts == ["Read by two readers"] * 2
+
+
+async def test_a_turn_can_be_read_at_another_gateway(hopline: Hopline, ada: Person, ada_key: str, prompt: str) -> None:
+    gate = Gate()
+    hopline.provider.on(prompt, says_in_two_parts("Asked here,", gate, " read there"))
+    async with (
+        hopline.another_gateway({}, ada_key) as ada_elsewhere,
+        ada.ask(await ada.new_conversation(), prompt) as here,
+    ):
+        await here.read_until(lambda reader: reader.text == "Asked here,")
+        assert here.reader.turn is not None
+        async with ada_elsewhere.follow(here.reader.turn["turn_id"]) as there:
+            await there.read_until(lambda reader: reader.text == "Asked here,")
+            gate.open()
+            texts = [r.text for r in await asyncio.gather(here.read_to_end(), there.read_to_end())]
+    assert texts == ["Asked here, read there"] * 2
 
 
 async def test_a_reader_that_leaves_does_not_end_the_answer(

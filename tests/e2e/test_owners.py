@@ -1,5 +1,6 @@
 """Two people: somebody else's id answers exactly as one that was never given out, on every route."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -64,6 +65,17 @@ def answer_of(response: httpx.Response) -> tuple[int, str, dict[str, Any]]:
     body: dict[str, Any] = response.json()
     body.pop("trace_id", None)
     return response.status_code, response.headers["content-type"], body
+
+
+async def test_the_table_holds_every_route_that_takes_an_id(ben: Person) -> None:
+    schema = (await ben.http.get("/api/openapi.json")).json()
+    served = {
+        (method.upper(), re.sub(r"\{(\w+)_id\}", r"{\1}", path))
+        for path, methods in schema["paths"].items()
+        for method in methods
+        if "_id}" in path
+    }
+    assert {(route.method, route.path) for route in ROUTES} == served
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)

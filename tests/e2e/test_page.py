@@ -136,6 +136,21 @@ async def test_a_second_tab_shows_the_same_answer_as_it_comes(
     assert second.complaints == []
 
 
+async def test_the_page_shows_the_right_text_when_a_worker_is_killed_in_mid_answer(
+    hopline: Hopline, tab: Tab, local: Person, prompt: str
+) -> None:
+    gate = Gate()
+    hopline.provider.on(prompt, says_in_two_parts("The first worker said", gate, ""), says(" then the second"))
+    await tab.ask(prompt)
+    await tab.shows(prompt, "The first worker said")
+    async with hopline.without("chat-worker", kill=True):
+        pass
+    await expect(tab.send).to_be_visible()
+    [_, (_, saved)] = await local.messages(await tab.conversation())
+    assert saved.endswith("then the second")
+    await tab.shows(prompt, saved)
+
+
 async def test_a_failure_says_what_happened_and_can_be_tried_again(
     provider: ScriptedProvider, tab: Tab, prompt: str
 ) -> None:

@@ -4,35 +4,16 @@ Everything that is planted below bears one mark. It goes through every way out t
 success, a provider that quotes the prompt in its error, a request that is refused, a database that quotes the row.
 """
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from uuid import uuid4
 
-import asyncpg
 import httpx
 import pytest
 
+from e2e.faults import messages_are_refused
 from e2e.hopline import Hopline, PageTrace
 from e2e.models import DEFAULT, RETRYING
 from e2e.person import Person
 from parts.plans import Break, CallTool, Garbage, Reason, Refuse, Say, plan, says
-
-
-@asynccontextmanager
-async def a_database_that_refuses(hopline: Hopline, text: str) -> AsyncGenerator[None]:
-    """Chat's database refuses messages that hold this text, and quotes the row in its words, as PostgreSQL does."""
-    connection = await asyncpg.connect(hopline.stack.database_url("chat"))
-    name = f"refuse_{uuid4().hex}"
-    try:
-        await connection.execute(
-            f"ALTER TABLE messages ADD CONSTRAINT {name} CHECK (text NOT LIKE '%{text}%') NOT VALID"
-        )
-        try:
-            yield
-        finally:
-            await connection.execute(f"ALTER TABLE messages DROP CONSTRAINT {name}")
-    finally:
-        await connection.close()
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +93,7 @@ async def plant_in_a_failing_database(hopline: Hopline, ada: Person, mark: str) 
     refused, accepted = f"{mark} refused prompt", f"{mark} accepted prompt"
     hopline.provider.on(accepted, says(f"{mark} refused answer"))
     conversation = await ada.new_conversation()
-    async with a_database_that_refuses(hopline, f"{mark} refused"):
+    async with messages_are_refused(hopline, that_say=f"{mark} refused"):
         response = await ada.http.post(
             f"/api/conversations/{conversation}/turns", json={"text": refused}, headers=PageTrace().headers
         )

@@ -1,14 +1,13 @@
 """One message is one trace, over every hop, whether it goes well or not."""
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
-import asyncpg
 import pytest
 
-from e2e.edges import LEDGER_RECORDS, MESSAGE, SWITCH, SWITCH_COMPLETED, Edge, missing_edges
+from e2e.edges import COUNTING, LEDGER_RECORDS, MESSAGE, SWITCH, SWITCH_COMPLETED, Edge, missing_edges
+from e2e.faults import a_ledger_that_refuses, completions_are_refused, messages_are_refused
 from e2e.hopline import Hopline, PageTrace
 from e2e.models import DEFAULT, OTHER
 from e2e.person import Person
@@ -78,32 +77,34 @@ async def test_a_message_is_one_trace_with_every_edge_and_one_error_a_failure(
     assert all(error.span_id in trace.spans for error in trace.errors), trace.drawn()
 
 
-@asynccontextmanager
-async def a_ledger_that_refuses(hopline: Hopline, conversation: str) -> AsyncGenerator[None]:
-    """PostgreSQL itself refuses this conversation's rows, as it would on a fault of ours, until the block ends."""
-    name = f"refuse_{conversation.replace('-', '')}"
-    async with sql(hopline, "tracking") as connection:
-        await connection.execute(
-            f"""
-            CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS
-                $$ BEGIN RAISE EXCEPTION 'refused by a test' USING ERRCODE = 'P0001'; END $$;
-            CREATE TRIGGER {name} BEFORE INSERT ON usage_calls FOR EACH ROW
-                WHEN (NEW.session_id = '{conversation}') EXECUTE FUNCTION {name}();
-            """
+async def test_a_message_that_can_not_be_written_is_one_error_where_it_happened(
+    hopline: Hopline, ada: Person, prompt: str
+) -> None:
+    conversation = await ada.new_conversation()
+    page = PageTrace()
+    async with messages_are_refused(hopline, that_say=prompt):
+        response = await ada.http.post(
+            f"/api/conversations/{conversation}/turns", json={"text": prompt}, headers=page.headers
         )
-        try:
-            yield
-        finally:
-            await connection.execute(f"DROP TRIGGER {name} ON usage_calls; DROP FUNCTION {name};")
+    await hopline.all_telemetry_is_in(ada)
+    trace = hopline.ingest.trace(page.trace_id)
+    assert response.status_code == 500
+    assert response.json()["trace_id"] == page.trace_id
+    assert [(error.process, error.type) for error in trace.errors] == [("chat", "IntegrityError")], trace.drawn()
 
 
-@asynccontextmanager
-async def sql(hopline: Hopline, service: str) -> AsyncGenerator[Any]:
-    connection = await asyncpg.connect(hopline.stack.database_url(service))
-    try:
-        yield connection
-    finally:
-        await connection.close()
+async def test_an_answer_that_can_not_be_saved_is_one_error_where_it_happened(
+    hopline: Hopline, ada: Person, prompt: str
+) -> None:
+    conversation = await ada.new_conversation()
+    page = PageTrace()
+    async with completions_are_refused(hopline, conversation):
+        answer = await ada.answer(conversation, prompt, headers=page.headers)
+    await hopline.all_telemetry_is_in(ada)
+    trace = hopline.ingest.trace(page.trace_id)
+    assert answer.end is not None
+    assert (answer.end.kind, answer.end.data["code"]) == ("error", "internal_error")
+    assert [(error.process, error.type) for error in trace.errors] == [("chat-worker", "IntegrityError")], trace.drawn()
 
 
 async def test_a_model_switch_is_one_trace_and_its_end_is_in_the_trace_of_the_message(
@@ -145,3 +146,18 @@ async def test_a_trace_that_was_not_sampled_at_its_start_is_not_sampled_at_any_h
     await ada.counted(conversation, 1)
     await hopline.all_telemetry_is_in(ada)
     assert hopline.ingest.trace(page.trace_id).spans == {}
+
+
+async def test_a_forged_yes_samples_nothing_and_a_yes_of_our_own_page_does(
+    hopline: Hopline, ada_key: str, ada: Person, prompt: str
+) -> None:
+    """At a gateway whose own rate is nought, so that nothing but the header speaks for sampling."""
+    own, forged = PageTrace(), PageTrace()
+    async with hopline.another_gateway({"SENTRY_TRACES_SAMPLE_RATE": "0"}, ada_key) as guest:
+        conversation = await guest.new_conversation()
+        without_proof = {name: value for name, value in forged.headers.items() if name != "Sec-Fetch-Site"}
+        await guest.answer(conversation, f"{prompt} Forged.", headers=without_proof)
+        await guest.answer(conversation, f"{prompt} Our own.", headers=own.headers)
+        await hopline.ingest.wait_for_trace(own.trace_id, lambda t: missing_edges(t, COUNTING) == [], "our own trace")
+    await hopline.all_telemetry_is_in(ada)
+    assert hopline.ingest.trace(forged.trace_id).spans == {}

@@ -74,6 +74,16 @@ async def test_a_key_that_nobody_has_is_refused(hopline: Hopline) -> None:
     assert [response.status_code for response in responses] == [401, 401]
 
 
+async def test_where_people_sign_in_nobody_gets_in_without_a_good_key(hopline: Hopline, ada_key: str) -> None:
+    async with hopline.another_gateway({"HOPLINE_SIGN_IN": "keys"}) as nobody:
+        paths = ("/api/conversations", "/api/models", "/api/usage", "/v1/models")
+        statuses = [(await nobody.http.get(path)).status_code for path in paths]
+        any_bearer = await nobody.http.get("/v1/models", headers={"Authorization": "Bearer sk-any"})
+        good = await nobody.http.get("/v1/models", headers={"Authorization": f"Bearer {ada_key}"})
+    assert statuses == [401] * len(paths)
+    assert (any_bearer.status_code, good.status_code) == (401, 200)
+
+
 @pytest.mark.parametrize(("service", "method", "path"), INTERNAL)
 async def test_a_service_answers_signed_tokens_of_its_own_audience_alone(
     hopline: Hopline, ada_key: str, service: str, method: str, path: str
