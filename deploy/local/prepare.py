@@ -70,7 +70,9 @@ def prepare(kind: str, clock: Clock) -> None:
     _make_venv(clock)
     uv = [str(VENV / "bin" / "uv"), "pip", "install", "--quiet", "--python", str(PYTHON)]
     clock.say("installing the Python packages")
-    _run("packages", [*uv, "--require-hashes", "-r", LOCKS[kind]])
+    # Compiled once here instead of by five processes at once, and also where PYTHONDONTWRITEBYTECODE is set, which
+    # would make every start compile anew.
+    _run("packages", [*uv, "--compile-bytecode", "--require-hashes", "-r", LOCKS[kind]])
     editable = [part for member in MEMBERS for part in ("-e", member)]
     _run("members", [*uv, "--no-deps", *editable])
     stamp = VENV / "stamp" / kind
