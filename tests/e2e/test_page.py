@@ -1,6 +1,7 @@
 """The page, in a real Chromium."""
 
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, expect
@@ -213,3 +214,31 @@ async def test_a_model_picked_in_the_page_is_one_trace_to_the_ledger(
     await hopline.ingest.wait_for_trace(
         trace_id, lambda t: missing_edges(t, PICK) == [], "every edge of a switch from the page on"
     )
+
+
+async def test_what_is_typed_and_shown_is_in_nothing_that_is_sent_to_sentry_replays_included(
+    hopline: Hopline, tab: Tab, prompt: str
+) -> None:
+    mark = f"planted{uuid4().hex}"
+    failing = f"{mark} asked in vain"
+    hopline.provider.on(
+        f"{mark} asked", says(f"{mark} answer with a [link](https://{mark}.example/{mark}) and `{mark}`")
+    )
+    hopline.provider.on(failing, plan(Say(f"{mark} begun"), Refuse(500, f"{mark} refused")))
+    before = len(recordings(hopline))
+    await tab.ask(f"{mark} asked")
+    await tab.shows(f"{mark} asked", f"{mark} answer with a link")
+    await expect(tab.send).to_be_visible()
+    await tab.ask(failing)
+    await expect(tab.page.get_by_role("button", name="Try again")).to_be_visible()
+    await tab.message.fill(f"{mark} never sent")
+    await until(lambda: any(b"article" in r for r in recordings(hopline)[before:]), "a replay with messages in it")
+    seen = len(recordings(hopline))
+    await tab.new_conversation.click()
+    await expect(tab.messages).to_have_count(0)
+    await until(lambda: len(recordings(hopline)) > seen, "the rest of the replay")
+    assert mark.encode() not in hopline.ingest.everything()
+
+
+def recordings(hopline: Hopline) -> list[bytes]:
+    return [item.readable for item in hopline.ingest.items if item.type == "replay_recording"]
