@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from .errors import PrepareError
 from .node import node_on_path
+from .npm_build import FOLDERS, is_current
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -81,20 +83,23 @@ def prepare(kind: str, clock: Clock) -> None:
     clock.say("the Python packages are there")
 
 
-def start_builds(names: tuple[str, ...]) -> None:
+def start_builds(names: tuple[str, ...]) -> list[int]:
     """In the background, each in a session of its own that ends with this process; asked for again when needed."""
     if node_on_path() is None and not (VENV / "bin" / "uv").exists():
-        return  # node comes as a wheel then, once there is something to install it with
+        return []  # node comes as a wheel then, once there is something to install it with
     local = ROOT / "deploy" / "local"
-    for name in names:
+    pids: list[int] = []
+    for name in (name for name in names if not is_current(ROOT, FOLDERS[name])):
         wrapper = [sys.executable, "-I", "-S", str(local / "exec_child.py"), str(os.getpid()), "15", "same"]
-        subprocess.Popen(
+        build = subprocess.Popen(
             [*wrapper, sys.executable, str(local / "npm_build.py"), name],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        pids.append(build.pid)
+    return pids
 
 
 def _make_venv(clock: Clock) -> None:
@@ -104,9 +109,18 @@ def _make_venv(clock: Clock) -> None:
         version = ".".join(map(str, sys.version_info[:2]))
         raise PrepareError(f"Python's venv module is missing: install it, e.g. `apt install python{version}-venv`.")
     clock.say("making the environment in .venv")
-    clear = [] if _works(PYTHON) or not PYTHON.is_symlink() else ["--clear"]
-    _run("venv", [sys.executable, "-m", "venv", *clear, str(VENV)])
+    if not _works(PYTHON):  # its Python is gone: all but the logs and the stamps of what npm made
+        for name in ("bin", "include", "lib", "lib64", "pyvenv.cfg", "stamp/run", "stamp/dev"):
+            _remove(VENV / name)
+    _run("venv", [sys.executable, "-m", "venv", str(VENV)])
     _run("uv", [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV])
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _works(python: Path) -> bool:
@@ -135,10 +149,11 @@ def main() -> None:
     command = sys.argv[1] if len(sys.argv) > 1 else "help"
     clock = Clock()
     kind = NEEDS.get(command)
+    builds: list[int] = []
     try:
         if kind is not None and not (command == "lock" and PYTHON.exists()):
             VENV.mkdir(exist_ok=True)
-            start_builds(BUILDS.get(command, ()))
+            builds = start_builds(BUILDS.get(command, ()))
             prepare(kind, clock)
     except PrepareError as error:
         sys.exit(f"hopline: {error}")
@@ -147,4 +162,5 @@ def main() -> None:
     if not PYTHON.exists():
         sys.exit("Nothing is prepared here yet: `make run` does that, and starts Hopline.")
     env = {**os.environ, "PYTHONPATH": str(ROOT / "deploy"), "BOOTSTRAP_STARTED_AT": str(clock.since)}
+    env["BOOTSTRAP_BUILDS"] = " ".join(map(str, builds))
     os.execve(PYTHON, [str(PYTHON), "-m", "local", *sys.argv[1:]], env)  # noqa: S606

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 import threading
@@ -16,6 +18,7 @@ from .ports import require_free
 from .process_table import PROCESSES, SERVICES
 from .settings import LOOPBACK, LauncherSettings, environment, read_settings
 from .stack import Stack
+from .state_lock import make_state_dir
 from .supervise import Supervisor
 
 START_S = 60.0
@@ -26,6 +29,7 @@ SPOTLIGHT_READY_S = 10.0
 def run(root: Path) -> int:
     """The exit code: 0 after a stop that was asked for, 1 when the start failed."""
     settings = read_settings(root)
+    make_state_dir(settings.state_dir)
     console = _console(settings)
     supervisor = Supervisor(console)
     try:
@@ -51,6 +55,11 @@ def _console(settings: LauncherSettings) -> Console:
     return Console(sys.stdout, log, colour=colour, since=float(env.get("BOOTSTRAP_STARTED_AT", time.time())))
 
 
+def _reap(pid: int) -> None:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+
+
 class Run:
     def __init__(self, stack: Stack, settings: LauncherSettings, console: Console, supervisor: Supervisor) -> None:
         self._stack, self._settings, self._console, self._supervisor = stack, settings, console, supervisor
@@ -60,6 +69,8 @@ class Run:
     def until_stopped(self) -> int:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
+        for pid in environment().get("BOOTSTRAP_BUILDS", "").split():  # our children, which somebody has to reap
+            threading.Thread(target=_reap, args=(int(pid),), daemon=True).start()
         failed: list[LauncherError] = []
         starter = threading.Thread(target=self._start_or_note, args=(failed,), daemon=True)
         starter.start()

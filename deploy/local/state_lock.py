@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import AlreadyRunning
+from .errors import AlreadyRunning, SettingError
 from .identity import ProcessMark, mark_of
 
 
@@ -30,7 +30,7 @@ class StateLock:
     """
 
     def __init__(self, state_dir: Path, ports: Mapping[str, int]) -> None:
-        state_dir.mkdir(parents=True, exist_ok=True)
+        make_state_dir(state_dir)
         self._descriptor = os.open(_path(state_dir), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -46,6 +46,24 @@ class StateLock:
     def release(self) -> None:
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
+
+
+def make_state_dir(state_dir: Path) -> None:
+    """It is there, closed to others, and all in it is ours.
+
+    Raises:
+        SettingError: it can't be made, or something in it belongs to another user, as after a start with sudo.
+    """
+    try:
+        state_dir.parent.mkdir(parents=True, exist_ok=True)
+        state_dir.mkdir(mode=0o700, exist_ok=True)
+        found = [state_dir, *state_dir.glob("*"), *state_dir.glob("*/*")]
+    except OSError as error:
+        raise SettingError(f"{state_dir} can't be used ({error.strerror}): set HOPLINE_STATE_DIR.") from error
+    me = os.geteuid()
+    strange = next((path for path in found if me != 0 and path.stat().st_uid != me), None)
+    if strange is not None:
+        raise SettingError(f"{strange} belongs to another user: `sudo chown -R {me} {state_dir}` gives it to you.")
 
 
 def holder_of(state_dir: Path) -> Holder | None:
