@@ -1,9 +1,11 @@
 """A real PostgreSQL, a real Valkey and a Sentry ingest that records."""
 
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 import sentry_sdk
+import structlog
 from arq.connections import ArqRedis
 from starlette.routing import Route, Router
 
@@ -62,3 +64,14 @@ def telemetry(ingest: RecordingIngest) -> Iterator[StartTelemetry]:
     yield start
     sentry_sdk.get_client().close()
     sentry_sdk.get_global_scope().set_client(None)
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    """Puts logging back as it was."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()

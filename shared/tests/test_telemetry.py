@@ -319,7 +319,7 @@ def test_spans_and_measurements_carry_what_is_known(telemetry: StartTelemetry, i
 
 
 def test_an_error_in_the_log_is_an_event_named_for_its_phrase(
-    telemetry: StartTelemetry, ingest: RecordingIngest, plain_logging: None
+    telemetry: StartTelemetry, ingest: RecordingIngest, restored_logging: None
 ) -> None:
     telemetry("gateway")
     configure_logging("gateway", style="json", level="info")
@@ -336,16 +336,3 @@ def test_an_error_in_the_log_is_an_event_named_for_its_phrase(
     assert [(crumb["message"], crumb["data"]) for crumb in event["breadcrumbs"]["values"]] == [
         ("first this", {"step": 1})
     ]
-
-
-@pytest.fixture
-def plain_logging() -> Any:
-    """Puts logging back as it was."""
-    import structlog
-
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
