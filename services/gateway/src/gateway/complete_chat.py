@@ -78,12 +78,13 @@ class Completion:
             TurnFailed, TurnNotFinished: as they say.
         """
         async for batch in self._events:
-            words = [event for event in batch if event.kind in FIRST_WORDS or event.kind == "usage"]
-            if any(event.kind in FIRST_WORDS for event in words):
-                if words[0].kind == "error":
-                    await self._events.aclose()
-                    raise TurnFailed(_error_of(words[0]))
-                return words
+            first = next((event for event in batch if event.kind in FIRST_WORDS), None)
+            if first is None:
+                continue
+            if first.kind == "error":
+                await self._events.aclose()
+                raise TurnFailed(_error_of(first))
+            return batch
         raise TurnNotFinished
 
     async def stream(self, first: list[TurnEvent], *, with_usage: bool) -> AsyncGenerator[bytes]:

@@ -33,8 +33,8 @@ class HostGuard:
 
     def __init__(self, app: ASGIApp, *, bind: str, allowed: frozenset[str]) -> None:
         self._app = app
-        own = set() if is_any_address(bind) else {bind.lower().strip("[]")}
-        self._allowed = allowed | own
+        self._allowed = allowed
+        self._bound = None if is_any_address(bind) else bind.lower().strip("[]")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in EXEMPT_PATHS:
@@ -62,7 +62,9 @@ class HostGuard:
 
     def _is_ours(self, authority: str) -> bool:
         name = host_name(authority)
-        return name is not None and (is_loopback(name) or name in self._allowed or authority.lower() in self._allowed)
+        if name is None:
+            return False
+        return is_loopback(name) or name == self._bound or name in self._allowed or authority.lower() in self._allowed
 
     def _is_own_origin(self, origin: str, host: str) -> bool:
         try:
