@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from .child import EXEC_CHILD, Command
 from .errors import PrepareError, StartError
-from .postgres_home import Home
+from .postgres_home import Home, is_cluster
 from .process_table import DATABASE_SETTINGS
 
 ADMIN = "hopline"
@@ -53,7 +53,7 @@ class Postgres:
             PrepareError: it was made by another major version, or can't be made.
         """
         version_file = self.home.data / "PG_VERSION"
-        if not version_file.exists():
+        if not is_cluster(self.home.data):
             self._make_cluster()
         made_by, program = version_file.read_text().strip(), self._major_version()
         if made_by != program:

@@ -75,15 +75,24 @@ def _candidates(state_dir: Path) -> Iterator[Home]:
         yield Home(binaries, data, "same")
         return
     nobody = next(entry for entry in [*_named("nobody"), *pwd.getpwall()] if entry.pw_uid != 0)
+    as_nobody = f"user:{nobody.pw_uid}:{nobody.pw_gid}"
+    place = elsewhere(state_dir)
+    if is_cluster(place / "postgres"):  # where the data is, there it stays
+        yield Home(_copy_of_wheel(place), place / "postgres", as_nobody)
     yield Home(binaries, data, f"namespace:{nobody.pw_uid}:{nobody.pw_gid}")
     state_dir.chmod(state_dir.stat().st_mode | 0o011)  # to pass through; what lies in it stays closed
     owner = state_dir.parent.stat()
     if owner.st_uid != 0:
         yield Home(binaries, data, f"user:{owner.st_uid}:{owner.st_gid}")
-    as_nobody = f"user:{nobody.pw_uid}:{nobody.pw_gid}"
     yield Home(binaries, data, as_nobody)
-    place = elsewhere(state_dir)
+    if is_cluster(data):
+        place.mkdir(mode=0o755, parents=True, exist_ok=True)
+        shutil.move(data, place / "postgres")
     yield Home(_copy_of_wheel(place), place / "postgres", as_nobody)
+
+
+def is_cluster(data: Path) -> bool:
+    return (data / "PG_VERSION").exists()
 
 
 def elsewhere(state_dir: Path) -> Path:
