@@ -9,7 +9,6 @@ from starlette.types import Message, Receive, Scope, Send
 
 from wire.log import get_logger
 
-SEND_TIMEOUT_S = 15.0
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 log = get_logger(__name__)
@@ -18,9 +17,11 @@ log = get_logger(__name__)
 class EventStream(StreamingResponse):
     """Sends what `chunks` yields as it comes. The generator is closed when the client goes or stops reading.
 
-    A client that reads nothing for `SEND_TIMEOUT_S` is given up: it would hold its place and its memory for ever.
+    A client that reads nothing for `send_timeout_s` is given up: it would hold its place and its memory for ever.
     `on_end` is called when the response is over, however it ended, even if it never began.
     """
+
+    send_timeout_s = 15.0
 
     def __init__(self, chunks: AsyncGenerator[bytes], *, on_end: Callable[[], None] = lambda: None) -> None:
         super().__init__(chunks, headers=HEADERS, media_type="text/event-stream; charset=utf-8")
@@ -35,7 +36,7 @@ class EventStream(StreamingResponse):
 
     async def stream_response(self, send: Send) -> None:
         async def send_in_time(message: Message) -> None:
-            async with asyncio.timeout(SEND_TIMEOUT_S):
+            async with asyncio.timeout(self.send_timeout_s):
                 await send(message)
 
         async with aclosing(self._chunks):

@@ -30,6 +30,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_api_keys"),
         sa.ForeignKeyConstraint(["person_id"], ["people.id"], name="fk_api_keys_person_id_people", ondelete="CASCADE"),
         sa.UniqueConstraint("key_hash", name="uq_api_keys_key_hash"),
-        sa.CheckConstraint("octet_length(key_hash) = 32", name="ck_api_keys_sha256"),
+        sa.CheckConstraint("octet_length(key_hash) = 32", name=op.f("ck_api_keys_sha256")),
     )
     op.create_index("ix_api_keys_person_id", "api_keys", ["person_id"])
