@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Row
+from sqlalchemy import Row, func
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chat.catalogue import Catalogue
 from chat.conversations import known_model
+from chat.keepable import field_problem, refuse_unkeepable
 from chat.read_turn import read_text
 from chat.stores import conversation_store, outbox_store, turn_store
 from chat.views import turn_view
@@ -28,7 +29,6 @@ from wire.queue import Queue, QueueUnavailable
 from wire.telemetry.spans import current_trace_id, tag, trace_headers
 
 TITLE_CHARS = 60
-NUL = "\x00"
 
 log = get_logger(__name__)
 
@@ -50,13 +50,13 @@ async def accept_turn(tools: Accepting, owner: PersonId, new: NewTurn) -> Accept
             422 for a text or model that can't be used.
         DatabaseUnavailable: nothing was accepted.
     """
-    request_hash = _hash(new)
     _refuse_unusable(new)
+    request_hash = _hash(new)
     async with tools.database.transaction() as connection:
         before = await _seen_before(connection, owner, new, request_hash)
-    if before is not None:
-        return before
-    accepted = await _accept(tools, owner, new, request_hash)
+    accepted = before or await _accept(tools, owner, new, request_hash)
+    if accepted.replayed:
+        return accepted
     tag(turn_id=accepted.id, conversation_id=accepted.conversation_id, model=accepted.model)
     await _tell_a_worker(tools.queue, TurnId(accepted.id))
     log.info("turn accepted", turn_id=accepted.id, model=accepted.model)
@@ -64,40 +64,20 @@ async def accept_turn(tools: Accepting, owner: PersonId, new: NewTurn) -> Accept
 
 
 async def _accept(tools: Accepting, owner: PersonId, new: NewTurn, request_hash: bytes) -> AcceptedTurn:
+    """Of two requests at once with one key the second finds the first's turn: it waits for the conversation's row, or
+    (a `/v1` call has none to wait for) for the key's entry in the index.
+    """
     offered = await known_model(tools.catalogue, new.model) if new.model or new.completion else None
-    turn_id = TurnId(new_id())
+    if offered is None:
+        await tools.catalogue.models()  # may ask the provider, which no open transaction should wait for
     try:
         async with tools.database.transaction() as connection:
             conversation = await _conversation(connection, owner, new, offered)
             before = await _seen_before(connection, owner, new, request_hash)
-            if before is not None:  # a double of this request held the conversation until now
-                return before
-            model = offered or await known_model(tools.catalogue, conversation.model)
-            parent = None if new.completion else await _parent(connection, conversation, new)
-            message_id = MessageId(new_id())
-            await conversation_store.insert_message(
-                connection, message_id, conversation.id, parent=parent, role="user", text=new.text
-            )
-            switch = await _switch(connection, owner, conversation, model, parent)
-            row = await turn_store.insert_turn(
-                connection,
-                id=turn_id,
-                conversation_id=conversation.id,
-                person_message_id=message_id,
-                owner_id=owner,
-                origin="v1" if new.completion else "page",
-                model=model,
-                completion=None if new.completion is None else new.completion.model_dump(),
-                switch=None if switch is None else switch.model_dump(mode="json"),
-                idempotency_key=new.idempotency_key,
-                request_hash=request_hash,
-                trace=trace_headers(),
-                trace_id=current_trace_id(),
-                enqueued_at=datetime.now(UTC),
-            )
-            if row is None:
+            if before is not None:
                 raise _KeyTakenMeanwhile  # noqa: TRY301  it rolls the transaction back
-            await _touch(connection, conversation, new, model, switch)
+            model = offered or await known_model(tools.catalogue, conversation.model)
+            row = await _write_turn(connection, owner, new, conversation, model, request_hash)
             place = await turn_store.place_in_queue(connection, row)
     except _KeyTakenMeanwhile:
         async with tools.database.transaction() as connection:
@@ -105,6 +85,42 @@ async def _accept(tools: Accepting, owner: PersonId, new: NewTurn, request_hash:
         assert before is not None, "a key that is taken has a turn"
         return before
     return AcceptedTurn(**turn_view(row, "", place=place).model_dump())
+
+
+async def _write_turn(
+    connection: AsyncConnection,
+    owner: PersonId,
+    new: NewTurn,
+    conversation: Row[Any],
+    model: str,
+    request_hash: bytes,
+) -> Row[Any]:
+    parent = None if new.completion else await _parent(connection, conversation, new)
+    message_id = MessageId(new_id())
+    await conversation_store.insert_message(
+        connection, message_id, conversation.id, parent=parent, role="user", text=new.text
+    )
+    switch = await _switch(connection, owner, conversation, model, parent)
+    row = await turn_store.insert_turn(
+        connection,
+        id=TurnId(new_id()),
+        conversation_id=conversation.id,
+        person_message_id=message_id,
+        owner_id=owner,
+        origin="v1" if new.completion else "page",
+        model=model,
+        completion=None if new.completion is None else new.completion.model_dump(),
+        switch=None if switch is None else switch.model_dump(mode="json"),
+        idempotency_key=new.idempotency_key,
+        request_hash=request_hash,
+        trace=trace_headers(),
+        trace_id=current_trace_id(),
+        enqueued_at=func.now(),
+    )
+    if row is None:
+        raise _KeyTakenMeanwhile
+    await _touch(connection, conversation, new, model, switch)
+    return row
 
 
 class _KeyTakenMeanwhile(Exception):
@@ -136,7 +152,7 @@ async def _conversation(connection: AsyncConnection, owner: PersonId, new: NewTu
             connection, ConversationId(new_id()), owner, model=model, title=title_of(new.text), origin="v1"
         )
     if new.conversation_id is None:
-        raise Problem(422, "invalid_request", "conversation_id: This field is needed.")
+        raise field_problem("conversation_id", "This field is needed.")
     row = await conversation_store.find_conversation(
         connection, ConversationId(new.conversation_id), owner, for_update=True
     )
@@ -152,7 +168,7 @@ async def _parent(connection: AsyncConnection, conversation: Row[Any], new: NewT
         if named is None or named.role != "assistant":
             raise NotFound("answer to follow in this conversation")
         return MessageId(named.id)
-    if await turn_store.open_turns_of(connection, conversation.id):
+    if await turn_store.has_open_turn(connection, conversation.id):
         raise Problem(
             409, "turn_in_progress", "An answer is still under way in this conversation. Wait for it, or stop it."
         )
@@ -209,21 +225,15 @@ def title_of(text: str) -> str:
 
 
 def _refuse_unusable(new: NewTurn) -> None:
-    if new.completion is None and not new.text.strip():
-        raise _text_problem("The message is empty.")
-    if NUL in new.text:
-        raise _text_problem("The message contains a NUL character.")
-    if new.completion is not None and b"\\u0000" in orjson.dumps(new.completion.model_dump()):
-        raise Problem(422, "invalid_request", "messages: The request contains a NUL character.")
-
-
-def _text_problem(sentence: str) -> Problem:
-    return Problem(422, "invalid_request", f"text: {sentence}", errors=[{"field": "text", "message": sentence}])
+    refuse_unkeepable("text", new.text)
+    refuse_unkeepable("idempotency_key", new.idempotency_key)
+    if new.completion is not None:
+        refuse_unkeepable("messages", new.completion.messages)
+        refuse_unkeepable("parameters", new.completion.parameters)
+    elif not new.text.strip():
+        raise field_problem("text", "The message is empty.")
 
 
 def _hash(new: NewTurn) -> bytes:
-    try:
-        content = orjson.dumps(new.model_dump(exclude={"idempotency_key"}), option=orjson.OPT_SORT_KEYS)
-    except (orjson.JSONEncodeError, TypeError) as error:
-        raise Problem(422, "invalid_request", "The request contains text that is not valid Unicode.") from error
+    content = orjson.dumps(new.model_dump(exclude={"idempotency_key"}), option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(content).digest()

@@ -68,6 +68,6 @@ def create_app(settings: ChatSettings, catalogue: Catalogue, clients: ProviderCl
     install_problem_handlers(app)
     app.router.routes.extend(health.routes())
     caller = require_caller(settings.service_key.get_secret_value(), audience="chat")
-    app.include_router(conversation_routes(state.database, state.catalogue, caller))
+    app.include_router(conversation_routes(state.database, state.catalogue, state.redis, caller))
     app.include_router(turn_routes(state.accepting, state.redis, caller))
     return app, health

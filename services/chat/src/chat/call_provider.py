@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from chat.claim_turn import Claim
 from chat.errors import ProviderError, TurnLost
@@ -63,7 +63,7 @@ class Call:
             return self.reported
         if not self.said_anything and self.error is not None:
             return ReportedUsage(0, 0, 0, 0)
-        return ReportedUsage(self.claim.prompt.estimated_tokens, estimate_tokens(self.said_chars), 0, 0)
+        return ReportedUsage(self.claim.estimated_input_tokens, estimate_tokens(self.said_chars), 0, 0)
 
     @property
     def token_source(self) -> Literal["reported", "estimated"]:
@@ -206,6 +206,7 @@ async def _take(
                 publisher.text(turn, turn.append(text), text)
             case ExtraDelta(delta, logprobs):
                 _note_first_token(call, span)
+                call.said_chars += _chars_in(delta)
                 data = chunk_data(delta, logprobs)
                 turn.chunks.append(data)
                 publisher.chunk(turn, data)
@@ -225,6 +226,19 @@ def _note_first_token(call: Call, span: ChatSpan) -> None:
     call.first_token_at = datetime.now(UTC)
     call.time_to_first_token_ms = _elapsed_ms(call.start)
     span.first_token(time.perf_counter() - call.start)
+
+
+def _chars_in(value: Any) -> int:
+    """Of what a model says beside plain text: its reasoning, the names and arguments of its calls."""
+    match value:
+        case str():
+            return len(value)
+        case list():
+            return sum(_chars_in(one) for one in value)
+        case dict():
+            return sum(_chars_in(one) for one in value.values())
+        case _:
+            return 0
 
 
 def _elapsed_ms(start: float) -> int:

@@ -10,7 +10,7 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chat.catalogue import Catalogue, ModelRoute
-from chat.prompt import Prompt, prompt_from_branch, prompt_from_completion
+from chat.prompt import Prompt, estimate_tokens, prompt_from_branch, prompt_from_completion
 from chat.settle_calls import settle_open_calls
 from chat.stores import call_store, conversation_store, turn_store
 from wire.contracts.jobs import SwitchStarted, UsageEvent
@@ -47,6 +47,10 @@ class Claim:
         return call_id(self.turn, self.attempt, number)
 
     @property
+    def estimated_input_tokens(self) -> int:
+        return self.prompt.estimated_tokens + estimate_tokens(len(self.kept_text))
+
+    @property
     def queue_wait_ms(self) -> int:
         return max(0, round((self.claimed_at - self.accepted_at).total_seconds() * 1000))
 
@@ -61,10 +65,14 @@ async def claim_turn(database: Database, catalogue: Catalogue, turn: TurnId, wor
         row = await turn_store.claim(connection, turn, worker)
         if row is None:
             return None
-        aborted = await settle_open_calls(connection, row) if row.attempt > 1 else []
         route = catalogue.route(row.model)
+        kept = row.partial_text if route is not None and route.entry.continues_prefill else ""
+        aborted: list[UsageEvent] = []
+        if row.attempt > 1:
+            aborted = await settle_open_calls(connection, turn, said=row.partial_text)
+            await turn_store.restart_text(connection, turn, kept)
         prompt = await _prompt(connection, row, route)
-        claim = _claim(row, route, prompt, aborted)
+        claim = _claim(row, route, prompt, kept, aborted)
         if route is not None:
             await open_call(connection, claim, FIRST_CALL)
     return claim
@@ -87,6 +95,7 @@ async def open_call(connection: AsyncConnection, claim: Claim, number: int) -> N
         model=claim.model,
         provider=claim.route.provider.name,
         price=None if price is None else price.model_dump(mode="json"),
+        input_tokens=claim.estimated_input_tokens,
         trace_id=current_trace_id(),
     )
 
@@ -98,8 +107,7 @@ async def _prompt(connection: AsyncConnection, row: Row[Any], route: ModelRoute 
     return prompt_from_branch(branch, None if route is None else route.entry.context_window)
 
 
-def _claim(row: Row[Any], route: ModelRoute | None, prompt: Prompt, aborted: list[UsageEvent]) -> Claim:
-    continues = route is not None and route.entry.continues_prefill
+def _claim(row: Row[Any], route: ModelRoute | None, prompt: Prompt, kept: str, aborted: list[UsageEvent]) -> Claim:
     return Claim(
         turn=TurnId(row.id),
         attempt=row.attempt,
@@ -110,7 +118,7 @@ def _claim(row: Row[Any], route: ModelRoute | None, prompt: Prompt, aborted: lis
         model=row.model,
         route=route,
         prompt=prompt,
-        kept_text=row.partial_text if continues else "",
+        kept_text=kept,
         switch=None if row.switch is None else SwitchStarted.model_validate(row.switch),
         accepted_at=row.created_at,
         claimed_at=row.started_at,

@@ -2,9 +2,12 @@
 
 from datetime import UTC, datetime
 
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chat.catalogue import Catalogue
+from chat.keepable import field_problem, refuse_unkeepable
 from chat.settle_calls import settle_open_calls
 from chat.stores import conversation_store, outbox_store, turn_store
 from chat.views import answer_under_way, conversation_view, message_view
@@ -18,9 +21,13 @@ from wire.contracts.chat import (
 )
 from wire.contracts.jobs import TRACK_MODEL_SWITCH, SwitchStarted, switch_started_event_id
 from wire.database import Database
-from wire.ids import ConversationId, PersonId, new_id
+from wire.ids import ConversationId, PersonId, TurnId, new_id
+from wire.log import get_logger
 from wire.problems import NotFound, Problem
+from wire.redis_keys import STOPS_CHANNEL, turn_stream
 from wire.telemetry.spans import trace_headers
+
+log = get_logger(__name__)
 
 
 async def create_conversation(
@@ -54,7 +61,10 @@ async def read_conversation(database: Database, owner: PersonId, conversation: C
         messages = await conversation_store.messages_of(connection, conversation)
     turn_by_answer = {turn.id: turn for turn in turns}
     said = [message_view(message, turn_by_answer.get(message.id)) for message in messages]
-    under_way = [answer_under_way(turn) for turn in turns if turn.state not in ENDED_STATES]
+    saved_meanwhile = {message.id for message in messages}  # a turn may end between the two statements
+    under_way = [
+        answer_under_way(turn) for turn in turns if turn.state not in ENDED_STATES and turn.id not in saved_meanwhile
+    ]
     return ConversationDetail(**conversation_view(row).model_dump(), messages=said + under_way)
 
 
@@ -66,6 +76,10 @@ async def change_conversation(
     change: ConversationChange,
 ) -> Conversation:
     """A new title, or a new model. The switch waits for the first turn that ends with the new model."""
+    if change.title is not None:
+        refuse_unkeepable("title", change.title)
+        if not change.title.strip():
+            raise field_problem("title", "The title is empty.")
     if change.model is not None:
         await known_model(catalogue, change.model)
     async with database.transaction() as connection:
@@ -82,18 +96,20 @@ async def change_conversation(
     return conversation_view(row)
 
 
-async def delete_conversation(database: Database, owner: PersonId, conversation: ConversationId) -> None:
+async def delete_conversation(database: Database, redis: Redis, owner: PersonId, conversation: ConversationId) -> None:
     """The conversation and its text are gone; calls that were under way are settled, since they cost money.
 
-    A worker that is answering finds its turn lost at the next renewal and leaves it.
+    A worker that is answering is told to stop, and finds its turn lost.
     """
     async with database.transaction() as connection:
-        row = await conversation_store.find_conversation(connection, conversation, owner, for_update=True)
-        if row is None:
+        if await conversation_store.find_conversation(connection, conversation, owner) is None:
             raise NotFound("conversation")
-        for turn in await turn_store.open_turns_of(connection, conversation):
-            await settle_open_calls(connection, turn)
+        under_way = await turn_store.lock_open_turns(connection, conversation)
+        turns = [TurnId(turn.id) for turn in await turn_store.turns_of(connection, conversation)]
+        for turn in under_way:
+            await settle_open_calls(connection, TurnId(turn.id), said=turn.partial_text)
         await conversation_store.delete_conversation(connection, conversation)
+    await _forget_streams(redis, turns, [TurnId(turn.id) for turn in under_way])
 
 
 async def known_model(catalogue: Catalogue, name: str | None) -> str:
@@ -137,3 +153,15 @@ async def _pending_switch(
             trace_headers(),
         )
     return switch.model_dump(mode="json")
+
+
+async def _forget_streams(redis: Redis, turns: list[TurnId], under_way: list[TurnId]) -> None:
+    try:
+        async with redis.pipeline(transaction=False) as pipe:
+            for turn in under_way:
+                pipe.publish(STOPS_CHANNEL, turn)
+            for turn in turns:
+                pipe.unlink(turn_stream(turn))
+            await pipe.execute()
+    except (RedisError, OSError):
+        log.warning("redis is away, streams of a deleted conversation end with their lifetime", turns=len(turns))

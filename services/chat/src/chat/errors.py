@@ -12,6 +12,7 @@
 | ├ `ProviderSilent` | nothing came for longer than the model's idle timeout | yes |
 | └ `ProviderGarbled` | it sent what is no answer in OpenAI's format | yes |
 | `TurnLost` | the turn belongs to another attempt now: stop, save nothing | no |
+| `TurnGivenUp` | every attempt at a turn lost its worker; only reported, never raised | yes |
 """
 
 from typing import ClassVar
@@ -109,3 +110,7 @@ class ProviderGarbled(ProviderError):
 
 class TurnLost(Exception):
     """The turn belongs to another attempt now: nothing may be saved or published by this one."""
+
+
+class TurnGivenUp(Exception):
+    """Every attempt at a turn lost its worker, so it was ended as failed."""

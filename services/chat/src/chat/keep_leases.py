@@ -4,10 +4,13 @@
 |---|---|---|
 | `LEASE_S` | 8 | a worker that died is noticed within it |
 | `RENEW_EVERY_S` | 2 | three renewals may fail before the lease ends |
+| `RENEW_TIMEOUT_S` | 2 | a renewal that hangs leaves time for another one |
 | a reader's staleness | ≤ 2 s | what a flushed Redis costs |
 
 Time is the database's: a worker's clock decides nothing.
 """
+
+import asyncio
 
 from chat.running_turns import RunningTurns
 from chat.stores.turn_store import Checkpoint, renew_leases
@@ -16,6 +19,7 @@ from wire.ids import TurnId
 from wire.log import get_logger
 
 RENEW_EVERY_S = 2.0
+RENEW_TIMEOUT_S = 2.0
 
 log = get_logger(__name__)
 
@@ -29,17 +33,23 @@ class LeaseKeeper:
         """Every turn here has its lease and its text saved; one that is another's by now is interrupted as lost.
 
         Raises:
-            DatabaseUnavailable: nothing was renewed; the turns go on, since only the database can say they are lost.
+            DatabaseUnavailable, TimeoutError: perhaps nothing was renewed; the turns go on, since only the database can
+                say that they are lost.
         """
-        turns = self._turns.all()
+        turns = sorted(self._turns.all(), key=lambda turn: turn.id)  # rows are locked in one order everywhere
         if not turns:
             return
-        checkpoints = [Checkpoint(turn.id, turn.attempt, turn.text) for turn in turns]
-        async with self._database.transaction() as connection:
+        lengths = [turn.length for turn in turns]
+        checkpoints = [
+            Checkpoint(turn.id, turn.attempt, None if turn.length == turn.checkpointed_length else turn.text)
+            for turn in turns
+        ]
+        async with asyncio.timeout(RENEW_TIMEOUT_S), self._database.transaction() as connection:
             renewed = await renew_leases(connection, checkpoints)
-        for turn in turns:
+        for turn, length in zip(turns, lengths, strict=True):
             if self._turns.get(turn.id) is not turn:
                 continue  # it ended while the statement ran
+            turn.checkpointed_length = length
             stop_requested = renewed.get(turn.id)
             if stop_requested is None:
                 log.warning("turn is lost to another attempt", turn_id=turn.id, attempt=turn.attempt)

@@ -5,16 +5,19 @@ claim → first event → provider, streamed → save → last events → tracki
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
+from chat.announce_turn import announce_begin, announce_end
 from chat.call_provider import Call, call_provider
 from chat.catalogue import Catalogue
 from chat.claim_turn import FIRST_CALL, Claim, claim_turn, open_call
-from chat.errors import ProviderError, TurnLost
+from chat.errors import TurnLost
 from chat.provider.client import ProviderClients
 from chat.publish_events import EventPublisher
 from chat.running_turns import RunningTurn, RunningTurns
-from chat.save_conversation import Event, save_conversation
+from chat.save_conversation import Event, ended_state, save_conversation
 from chat.send_events import send_events
 from chat.settle_calls import settle_call
 from chat.stores import turn_store
@@ -25,8 +28,7 @@ from wire.ids import TurnId
 from wire.log import get_logger
 from wire.queue import Queue, QueueUnavailable
 from wire.queue_worker import TryLater
-from wire.telemetry.spans import current_trace_id, report_error, set_measurements, set_person, tag
-from wire.turn_events import RestartData, TurnData
+from wire.telemetry.spans import report_error, set_measurements, set_person, tag
 
 RETRY_CLAIM_S = 1.0
 RETRY_SAVE_S = 0.5
@@ -42,6 +44,8 @@ INTERNAL = TurnError(
 MODEL_GONE = TurnError(
     code="unknown_model", message="This model is no longer configured. Pick another one.", retryable=False
 )
+
+WrittenT = TypeVar("WrittenT")
 
 log = get_logger(__name__)
 
@@ -82,7 +86,9 @@ async def process_chat_message(tools: Answering, turn_id: TurnId) -> None:
         await _answer(tools, claim, turn)
     except TurnLost:
         log.warning("turn was taken over", turn_id=claim.turn, attempt=claim.attempt)
+        await tools.publisher.abandon(turn)
     except asyncio.CancelledError:
+        tools.turns.remove(turn)  # a renewal after this would take the turn back
         await asyncio.shield(_hand_over(tools, claim, turn))
         raise
     finally:
@@ -92,43 +98,25 @@ async def process_chat_message(tools: Answering, turn_id: TurnId) -> None:
 
 async def _answer(tools: Answering, claim: Claim, turn: RunningTurn) -> None:
     await send_events(tools.tracking_queue, [(RECORD_USAGE, event) for event in claim.aborted])
-    await _publish_begin(tools.publisher, claim, turn)
-    if claim.route is None:
-        await _finish(tools, claim, turn, None, MODEL_GONE)
-        return
+    await announce_begin(tools.publisher, claim, turn)
     try:
-        call = await _call_with_retries(tools, claim, turn)
-    except TurnLost:
+        call = None if claim.route is None else await _call_with_retries(tools, claim, turn)
+        error = _turn_error(turn, call)
+        events = await _save(tools, claim, turn, call, error)
+    except (TurnLost, DatabaseUnavailable):
         raise
     except Exception:  # a bug must not leave the turn running: it ends as failed, and the job reports the error
-        await _finish(tools, claim, turn, Call(claim, FIRST_CALL, state="failed"), INTERNAL)
+        turn.chunks = []  # perhaps it is these that can't be saved
+        events = await _save(tools, claim, turn, None, INTERNAL)
+        await _end(tools, claim, turn, None, INTERNAL, events)
         raise
-    error = None if call.error is None else _turn_error(call.error)
-    await _finish(tools, claim, turn, call, error)
-    if call.error is not None and call.error.worth_reporting:
+    await _end(tools, claim, turn, call, error, events)
+    if call is not None and call.error is not None and call.error.worth_reporting and error is not None:
         report_error(call.error)
 
 
-async def _publish_begin(publisher: EventPublisher, claim: Claim, turn: RunningTurn) -> None:
-    if claim.attempt > 1:
-        restart: RestartData = {"attempt": claim.attempt, "offset": turn.length, "reason": "worker_lost"}
-        await publisher.begin(turn, "restart", restart)
-        return
-    data: TurnData = {
-        "turn_id": claim.turn,
-        "conversation_id": claim.conversation,
-        "message_id": claim.turn,
-        "person_message_id": claim.person_message,
-        "model": claim.model,
-        "attempt": claim.attempt,
-        "trace_id": current_trace_id(),
-        "state": "running",
-    }
-    await publisher.begin(turn, "turn", data)
-
-
 async def _call_with_retries(tools: Answering, claim: Claim, turn: RunningTurn) -> Call:
-    """The last call. A failure is tried again while nothing of an answer has been said."""
+    """The last call. A failure is tried again while nothing of an answer has been said and nobody wants a stop."""
     assert claim.route is not None, "only a model on offer is called"
     number = FIRST_CALL
     while True:
@@ -146,57 +134,62 @@ async def _call_with_retries(tools: Answering, claim: Claim, turn: RunningTurn) 
 
 
 async def _settle_and_open_next(tools: Answering, claim: Claim, call: Call, next_number: int) -> None:
+    """Raises TurnLost: a call of an attempt that is over would have nobody to settle it."""
     event = call.usage_event()
-    async with tools.database.transaction() as connection:
-        await settle_call(connection, event)
-        await open_call(connection, claim, next_number)
+
+    async def write() -> None:
+        async with tools.database.transaction() as connection:
+            if not await turn_store.is_held(connection, claim.turn, claim.attempt):
+                raise TurnLost
+            await settle_call(connection, event)
+            await open_call(connection, claim, next_number)
+
+    await _while_database_is_away(write, claim.turn)
     await send_events(tools.tracking_queue, [(RECORD_USAGE, event)])
 
 
-async def _finish(
+async def _save(
     tools: Answering, claim: Claim, turn: RunningTurn, call: Call | None, error: TurnError | None
+) -> list[Event]:
+    return await _while_database_is_away(
+        lambda: save_conversation(tools.database, claim, turn, call, error), claim.turn
+    )
+
+
+async def _while_database_is_away(write: Callable[[], Awaitable[WrittenT]], turn: TurnId) -> WrittenT:
+    """Tries for a minute: an answer that was paid for outlives a restart of the database."""
+    for _ in range(SAVE_TRIES):
+        try:
+            return await write()
+        except DatabaseUnavailable:
+            log.warning("the database is away, the turn is kept and written again", turn_id=turn)
+            await asyncio.sleep(RETRY_SAVE_S)
+    return await write()
+
+
+async def _end(
+    tools: Answering,
+    claim: Claim,
+    turn: RunningTurn,
+    call: Call | None,
+    error: TurnError | None,
+    events: list[Event],
 ) -> None:
-    events = await _save(tools, claim, turn, call, error)
-    await _publish_end(tools.publisher, turn, call, error)
+    """What is saved is told: to the readers, to tracking, to the operators."""
+    tools.turns.remove(turn)
+    await announce_end(tools.publisher, turn, call, error)
     await send_events(tools.tracking_queue, events)
     _measure(call)
     log.info(
         "turn ended",
         turn_id=claim.turn,
         model=claim.model,
-        state="failed" if error else "complete" if call is None else call.state,
+        state=ended_state(call, error),
         attempt=claim.attempt,
         chars=turn.length,
         time_to_first_token_ms=None if call is None else call.time_to_first_token_ms,
         error=None if error is None else error.code,
     )
-
-
-async def _save(
-    tools: Answering, claim: Claim, turn: RunningTurn, call: Call | None, error: TurnError | None
-) -> list[Event]:
-    """Tries for a minute: an answer that was paid for outlives a restart of the database."""
-    for _ in range(SAVE_TRIES):
-        try:
-            return await save_conversation(tools.database, claim, turn, call, error)
-        except DatabaseUnavailable:
-            log.warning("the database is away, the answer is kept and saved again", turn_id=claim.turn)
-            await asyncio.sleep(RETRY_SAVE_S)
-    return await save_conversation(tools.database, claim, turn, call, error)
-
-
-async def _publish_end(
-    publisher: EventPublisher, turn: RunningTurn, call: Call | None, error: TurnError | None
-) -> None:
-    if call is not None:
-        publisher.event(turn, "usage", call.usage_data())
-    if error is not None:
-        publisher.event(turn, "error", {**error.model_dump(), "length": turn.length})
-    elif call is not None:
-        state = "stopped" if call.state == "stopped" else "complete"
-        end = {"state": state, "length": turn.length, "finish_reason": call.finish_reason}
-        publisher.event(turn, "end", end)
-    await publisher.end(turn)
 
 
 async def _hand_over(tools: Answering, claim: Claim, turn: RunningTurn) -> None:
@@ -212,8 +205,13 @@ async def _hand_over(tools: Answering, claim: Claim, turn: RunningTurn) -> None:
         log.warning("turn is left to the sweep", turn_id=claim.turn)
 
 
-def _turn_error(error: ProviderError) -> TurnError:
-    return TurnError(code=error.code, message=error.message, retryable=error.retryable)
+def _turn_error(turn: RunningTurn, call: Call | None) -> TurnError | None:
+    """What the person reads; nothing when they stopped the turn before the provider could be asked again."""
+    if call is None:
+        return MODEL_GONE
+    if call.error is None or (turn.interruption == "stopped" and not call.said_anything):
+        return None
+    return TurnError(code=call.error.code, message=call.error.message, retryable=call.error.retryable)
 
 
 def _measure(call: Call | None) -> None:

@@ -13,9 +13,9 @@ from wire.turn_events import ChunkData
 Interruption = Literal["stopped", "lost"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class RunningTurn:
-    """An answer in the making. `length` counts code points, as offsets do."""
+    """An answer in the making, under one attempt. `length` counts code points, as offsets do."""
 
     id: TurnId
     attempt: int
@@ -25,6 +25,10 @@ class RunningTurn:
     interruption: Interruption | None = None
     interrupted: asyncio.Event = field(default_factory=asyncio.Event)
     next_seq: int = 0
+    has_spoken: bool = False
+    """Its first text is on its way to the readers."""
+    expire_again_at: float = 0.0
+    """When its stream's lifetime is set again, by the monotonic clock."""
     checkpointed_length: int = 0
 
     def append(self, text: str) -> int:
@@ -59,12 +63,15 @@ class RunningTurn:
 
 
 class RunningTurns:
-    """By turn id. A turn is here once per process: the database lets nobody claim it twice."""
+    """By turn id. An attempt that is still here when the next one begins has lost the turn."""
 
     def __init__(self) -> None:
         self._turns: dict[TurnId, RunningTurn] = {}
 
     def add(self, turn: RunningTurn) -> None:
+        earlier = self._turns.get(turn.id)
+        if earlier is not None:
+            earlier.interrupt("lost")
         self._turns[turn.id] = turn
 
     def remove(self, turn: RunningTurn) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chat.prompt import estimate_tokens, prompt_from_branch, prompt_from_completion
-from chat.stores import call_store, conversation_store, outbox_store
+from chat.prompt import estimate_tokens
+from chat.stores import call_store, outbox_store
 from wire.contracts.jobs import RECORD_USAGE, UsageEvent
-from wire.ids import MessageId, TurnId
+from wire.ids import TurnId
 from wire.telemetry.spans import trace_headers
 
 
@@ -21,22 +21,17 @@ async def settle_call(connection: AsyncConnection, event: UsageEvent) -> bool:
     return True
 
 
-async def settle_open_calls(connection: AsyncConnection, turn: Row[Any]) -> list[UsageEvent]:
-    """Calls of an attempt that is gone are settled as `aborted`, with tokens estimated from its last checkpoint."""
+async def settle_open_calls(connection: AsyncConnection, turn: TurnId, *, said: str) -> list[UsageEvent]:
+    """Calls whose end nobody saw are settled as `aborted`; `said` is what is known of their answer."""
     events: list[UsageEvent] = []
-    for call in await call_store.open_calls_of(connection, TurnId(turn.id)):
-        event = await _aborted(connection, turn, call)
+    for call in await call_store.open_calls_of(connection, turn):
+        event = _aborted(call, said)
         if await settle_call(connection, event):
             events.append(event)
     return events
 
 
-async def _aborted(connection: AsyncConnection, turn: Row[Any], call: Row[Any]) -> UsageEvent:
-    if turn.completion is not None:
-        prompt = prompt_from_completion(turn.completion)
-    else:
-        branch = await conversation_store.branch_to(connection, MessageId(turn.person_message_id))
-        prompt = prompt_from_branch(branch, None)
+def _aborted(call: Row[Any], said: str) -> UsageEvent:
     return UsageEvent(
         event_id=call.id,
         turn_id=call.turn_id,
@@ -50,8 +45,8 @@ async def _aborted(connection: AsyncConnection, turn: Row[Any], call: Row[Any]) 
         model=call.model,
         provider=call.provider,
         price=call.price,
-        input_tokens=prompt.estimated_tokens,
-        output_tokens=estimate_tokens(len(turn.partial_text)),
+        input_tokens=call.input_tokens or 0,
+        output_tokens=estimate_tokens(len(said)),
         token_source="estimated",  # noqa: S106  the source of a count, no password
         error_class="WorkerLost",
         trace_id=call.trace_id,

@@ -3,12 +3,12 @@
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from chat.end_without_worker import end_without_worker, tell_end_without_worker
 from chat.read_turn import read_turn
-from chat.settle_calls import settle_open_calls
-from chat.stores import conversation_store, turn_store
-from wire.contracts.chat import ENDED_STATES, Turn
+from chat.stores import turn_store
+from wire.contracts.chat import Turn
 from wire.database import Database
-from wire.ids import ConversationId, MessageId, PersonId, TurnId
+from wire.ids import PersonId, TurnId
 from wire.log import get_logger
 from wire.problems import NotFound
 from wire.redis_keys import STOPS_CHANNEL
@@ -23,32 +23,22 @@ async def stop_turn(database: Database, redis: Redis, owner: PersonId, turn: Tur
         NotFound: unknown, or somebody else's.
     """
     async with database.transaction() as connection:
-        row = await turn_store.find_turn(connection, turn, owner)
+        row = await turn_store.find_turn(connection, turn, owner, for_update=True)
         if row is None:
             raise NotFound("turn")
-        if row.state not in ENDED_STATES:
-            stopped = await turn_store.stop_if_queued(connection, turn)
-            if stopped is None:
-                await turn_store.request_stop(connection, turn)
-            else:
-                await conversation_store.insert_message(
-                    connection,
-                    MessageId(turn),
-                    ConversationId(row.conversation_id),
-                    parent=row.person_message_id,
-                    role="assistant",
-                    text=row.partial_text,
-                    model=row.model,
-                )
-                await settle_open_calls(connection, row)
-                await conversation_store.settle_pending_switch(connection, row.conversation_id, None)
-    if row.state not in ENDED_STATES:
-        await _tell(redis, turn)
+        if row.state == "queued":
+            await end_without_worker(connection, row, None)
+        elif row.state == "running":
+            await turn_store.request_stop(connection, turn)
+    if row.state == "queued":
+        await tell_end_without_worker(redis, row, None)
+    elif row.state == "running":
+        await _tell_the_worker(redis, turn)
     log.info("stop requested", turn_id=turn, was=row.state)
     return await read_turn(database, owner, turn)
 
 
-async def _tell(redis: Redis, turn: TurnId) -> None:
+async def _tell_the_worker(redis: Redis, turn: TurnId) -> None:
     try:
         await redis.publish(STOPS_CHANNEL, turn)
     except (RedisError, OSError):

@@ -4,6 +4,7 @@
 |---|---|
 | a running turn whose lease has ended, with attempts left | queues it again and tells a worker |
 | the same, without attempts left | ends it as failed, with the text so far |
+| the same, or one that was handed over, and a person wants it stopped | ends it as stopped, with the text so far |
 | a queued turn that nobody was told of for a while | tells a worker |
 | an outbox event that was sent a while ago | deletes it if tracking has it, sends it again if not |
 """
@@ -12,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from pydantic import ValidationError
+from redis.asyncio import Redis
 from sqlalchemy import Row
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chat.publish_events import EventPublisher
-from chat.running_turns import RunningTurn
-from chat.settle_calls import settle_open_calls
-from chat.stores import conversation_store, outbox_store, turn_store
+from chat.end_without_worker import end_without_worker, tell_end_without_worker
+from chat.errors import TurnGivenUp
+from chat.stores import outbox_store, stranded_turn_store
 from wire.contracts import Readable
 from wire.contracts.chat import TurnError
 from wire.contracts.jobs import (
@@ -33,9 +34,9 @@ from wire.contracts.jobs import (
 )
 from wire.contracts.tracking import HeldAnswer, HeldQuestion
 from wire.database import Database
-from wire.ids import MessageId, TurnId
 from wire.log import get_logger
 from wire.queue import Queue, QueueUnavailable
+from wire.telemetry.spans import background_transaction, report_error
 
 SWEEP_EVERY_S = 1.0
 TELL_AGAIN_AFTER_S = 5.0
@@ -57,7 +58,7 @@ log = get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class Sweep:
     database: Database
-    publisher: EventPublisher
+    redis: Redis
     own_queue: Queue
     tracking_queue: Queue
     tracking: httpx.AsyncClient
@@ -66,18 +67,19 @@ class Sweep:
         """No turn stays running under a lease that has ended, none stays queued unheard.
 
         Raises:
-            DatabaseUnavailable: nothing was swept.
+            DatabaseUnavailable: the rest is swept the next time.
         """
+        await self._end_given_up()
         async with self.database.transaction() as connection:
-            expired = await turn_store.requeue_expired(connection)
-            given_up = [await self._give_up(connection, row) for row in await turn_store.find_given_up(connection)]
-            forgotten = await turn_store.forgotten_in_queue(connection, after_s=TELL_AGAIN_AFTER_S)
+            expired = await stranded_turn_store.requeue_expired(connection)
+            forgotten = await stranded_turn_store.forgotten_in_queue(connection, after_s=TELL_AGAIN_AFTER_S)
         for row in expired:
             log.warning("turn is queued again, its worker is gone", turn_id=row.id, attempt=row.attempt)
-        for row in (*expired, *forgotten):
-            await self._tell_a_worker(row)
-        for row, length in given_up:
-            await self._publish_given_up(row, length)
+        try:
+            for row in (*expired, *forgotten):
+                await self.own_queue.publish(REPLY, ReplyJob(turn_id=row.id), headers=row.trace)
+        except QueueUnavailable:
+            log.warning("redis is away, the turns wait", turns=len(expired) + len(forgotten))
 
     async def outbox(self) -> None:
         """What tracking has is deleted, what it has not is sent again.
@@ -92,9 +94,22 @@ class Sweep:
         held = await self._held([row.event_id for row in rows])
         async with self.database.transaction() as connection:
             await outbox_store.delete_events(connection, list(held))
-        for row in rows:
-            if row.event_id not in held:
+        missing = [row for row in rows if row.event_id not in held]
+        try:
+            for row in missing:
                 await self._send_again(row)
+        except QueueUnavailable:
+            log.warning("redis is away, the outbox keeps the events", events=len(missing))
+
+    async def _end_given_up(self) -> None:
+        async with self.database.transaction() as connection:
+            rows = await stranded_turn_store.find_given_up(connection)
+            for row in rows:
+                with background_transaction("end turn", headers=row.trace):
+                    await end_without_worker(connection, row, _error_of(row))
+        for row in rows:
+            await tell_end_without_worker(self.redis, row, _error_of(row))
+            _note_end(row)
 
     async def _held(self, event_ids: list[str]) -> set[str]:
         response = await self.tracking.post("/events/held", json=HeldQuestion(ids=event_ids).model_dump())
@@ -102,34 +117,23 @@ class Sweep:
         return set(HeldAnswer.model_validate_json(response.content).held)
 
     async def _send_again(self, row: Row[Any]) -> None:
-        payload = PAYLOAD_OF[row.job].model_validate(row.payload)
+        """Raises QueueUnavailable. An event that this release can't read is left to the one that wrote it."""
         try:
-            await self.tracking_queue.publish(row.job, payload, headers=row.trace)
-        except QueueUnavailable:
-            log.warning("redis is away, the outbox keeps the event", event_id=row.event_id)
+            payload = PAYLOAD_OF[row.job].model_validate(row.payload)
+        except (KeyError, ValidationError) as error:
+            log.warning("outbox event is unreadable", event_id=row.event_id, job=row.job, error=type(error).__name__)
+            return
+        await self.tracking_queue.publish(row.job, payload, headers=row.trace)
 
-    async def _tell_a_worker(self, row: Row[Any]) -> None:
-        try:
-            await self.own_queue.publish(REPLY, ReplyJob(turn_id=row.id), headers=row.trace)
-        except QueueUnavailable:
-            log.warning("redis is away, the turn waits", turn_id=row.id)
 
-    async def _give_up(self, connection: AsyncConnection, row: Row[Any]) -> tuple[Row[Any], int]:
-        await settle_open_calls(connection, row)
-        ended = await turn_store.give_up(connection, TurnId(row.id), error=GIVEN_UP.model_dump())
-        await conversation_store.insert_message(
-            connection,
-            MessageId(row.id),
-            row.conversation_id,
-            parent=row.person_message_id,
-            role="assistant",
-            text=row.partial_text,
-            model=row.model,
-        )
-        log.error("turn is given up", turn_id=row.id, attempts=row.attempt)
-        return ended, len(row.partial_text)
+def _error_of(turn: Row[Any]) -> TurnError | None:
+    return GIVEN_UP if turn.stop_requested_at is None else None
 
-    async def _publish_given_up(self, row: Row[Any], length: int) -> None:
-        turn = RunningTurn(TurnId(row.id), row.attempt)
-        self.publisher.event(turn, "error", {**GIVEN_UP.model_dump(), "length": length})
-        await self.publisher.end(turn)
+
+def _note_end(turn: Row[Any]) -> None:
+    if _error_of(turn) is None:
+        log.info("turn is stopped without its worker", turn_id=turn.id, attempts=turn.attempt)
+        return
+    log.error("turn is given up", turn_id=turn.id, attempts=turn.attempt)
+    with background_transaction("give up turn", headers=turn.trace):
+        report_error(TurnGivenUp(f"{turn.attempt} workers in a row were lost"), turn_id=turn.id)

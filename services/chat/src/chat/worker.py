@@ -123,7 +123,7 @@ async def _parts(settings: ChatSettings, catalogue: Catalogue, clients: Provider
                 max_jobs=settings.turns_at_once,
             ),
             keeper=LeaseKeeper(database, turns),
-            sweep=Sweep(database, publisher, own_queue, tracking_queue, tracking),
+            sweep=Sweep(database, redis, own_queue, tracking_queue, tracking),
             blocking=blocking,
             health=Health(PROCESS, required={"database": database.ping, "redis": redis_answers}),
         )

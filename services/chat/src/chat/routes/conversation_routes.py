@@ -1,10 +1,11 @@
 """`/conversations` and `/models`."""
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
+from pydantic import AwareDatetime
+from redis.asyncio import Redis
 
 from chat import conversations
 from chat.catalogue import Catalogue
@@ -24,7 +25,9 @@ from wire.service_tokens import Caller
 ConversationPath = Annotated[UuidText, Path(alias="conversation_id")]
 
 
-def conversation_routes(database: Database, catalogue: Catalogue, caller: Callable[..., Caller]) -> APIRouter:
+def conversation_routes(
+    database: Database, catalogue: Catalogue, redis: Redis, caller: Callable[..., Caller]
+) -> APIRouter:
     router = APIRouter()
 
     @router.get("/models")
@@ -39,7 +42,7 @@ def conversation_routes(database: Database, catalogue: Catalogue, caller: Callab
     async def list_conversations(
         who: Annotated[Caller, Depends(caller)],
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        before: datetime | None = None,
+        before: AwareDatetime | None = None,
     ) -> ConversationPage:
         return await conversations.list_conversations(database, who.person, limit=limit, before=before)
 
@@ -59,6 +62,6 @@ def conversation_routes(database: Database, catalogue: Catalogue, caller: Callab
 
     @router.delete("/conversations/{conversation_id}", status_code=204)
     async def delete_conversation(conversation: ConversationPath, who: Annotated[Caller, Depends(caller)]) -> None:
-        await conversations.delete_conversation(database, who.person, ConversationId(conversation))
+        await conversations.delete_conversation(database, redis, who.person, ConversationId(conversation))
 
     return router

@@ -12,6 +12,7 @@ from wire.ids import CallId, TurnId
 
 
 async def open_call(connection: AsyncConnection, **values: object) -> None:
+    """`input_tokens` is an estimate until the call is settled."""
     await connection.execute(insert(calls).values(**values))
 
 

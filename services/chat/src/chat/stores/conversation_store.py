@@ -60,17 +60,18 @@ async def change_conversation(connection: AsyncConnection, conversation: Convers
     return (await connection.execute(statement)).one()
 
 
-async def settle_pending_switch(
-    connection: AsyncConnection, conversation: ConversationId, switch: SwitchStarted | None
-) -> None:
-    """The conversation was touched now, and `switch` no longer waits for its first turn."""
-    values: dict[str, object] = {"updated_at": func.now()}
-    if switch is not None:
-        waits = conversations.c.pending_switch["tracking_id"].astext == switch.tracking_id
-        await connection.execute(
-            update(conversations).where(conversations.c.id == conversation, waits).values(pending_switch=None)
-        )
-    await connection.execute(update(conversations).where(conversations.c.id == conversation).values(**values))
+async def touch(connection: AsyncConnection, conversation: ConversationId) -> None:
+    """The conversation changed now, and so stands first in its owner's list."""
+    statement = update(conversations).where(conversations.c.id == conversation).values(updated_at=func.now())
+    await connection.execute(statement)
+
+
+async def forget_pending_switch(connection: AsyncConnection, switch: SwitchStarted) -> None:
+    """The switch waits for a first turn no longer; one that was made since does."""
+    waits = conversations.c.pending_switch["tracking_id"].astext == switch.tracking_id
+    await connection.execute(
+        update(conversations).where(conversations.c.id == switch.session_id, waits).values(pending_switch=None)
+    )
 
 
 async def delete_conversation(connection: AsyncConnection, conversation: ConversationId) -> None:

@@ -2,6 +2,15 @@
 
 `queued → running → complete | failed | stopped`; `running → queued` only by a lease that has ended or was handed over.
 Every change of a running turn names the attempt that makes it, so that a superseded worker changes nothing.
+
+A transaction that needs both locks its turns first and their conversation after them. (Accepting locks no turn.)
+
+| `worker` | the turn |
+|---|---|
+| set, running | is answered by this worker |
+| set, queued | its lease has ended; as long as nobody else claims it, its worker may come back and go on |
+| set, ended | was ended by this worker |
+| `NULL` | was never claimed, was handed over, or was ended without a worker |
 """
 
 from collections.abc import Sequence
@@ -16,17 +25,17 @@ from chat.tables import turns
 from wire.ids import ConversationId, PersonId, TurnId
 
 LEASE_S = 8
-MAX_ATTEMPTS = 3
-SWEEP_LIMIT = 100
 
 OPEN_STATES = ("queued", "running")
+SUMMARY = [column for column in turns.columns if column.name not in ("completion", "chunks", "request_hash", "trace")]
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     turn: TurnId
     attempt: int
-    text: str
+    text: str | None
+    """`None`: the same as at the last one."""
 
 
 async def insert_turn(connection: AsyncConnection, **values: object) -> Row[Any] | None:
@@ -40,8 +49,12 @@ async def insert_turn(connection: AsyncConnection, **values: object) -> Row[Any]
     return (await connection.execute(statement)).one_or_none()
 
 
-async def find_turn(connection: AsyncConnection, turn: TurnId, owner: PersonId) -> Row[Any] | None:
+async def find_turn(
+    connection: AsyncConnection, turn: TurnId, owner: PersonId, *, for_update: bool = False
+) -> Row[Any] | None:
     statement = select(turns).where(turns.c.id == turn, turns.c.owner_id == owner)
+    if for_update:
+        statement = statement.with_for_update()
     return (await connection.execute(statement)).one_or_none()
 
 
@@ -51,15 +64,19 @@ async def find_by_idempotency_key(connection: AsyncConnection, owner: PersonId, 
 
 
 async def turns_of(connection: AsyncConnection, conversation: ConversationId) -> Sequence[Row[Any]]:
-    statement = select(turns).where(turns.c.conversation_id == conversation).order_by(turns.c.created_at)
+    """Without what only an answering worker needs, which may be large."""
+    statement = select(*SUMMARY).where(turns.c.conversation_id == conversation).order_by(turns.c.created_at)
     return (await connection.execute(statement)).all()
 
 
-async def open_turns_of(connection: AsyncConnection, conversation: ConversationId) -> Sequence[Row[Any]]:
-    """Locked until the transaction ends."""
-    statement = (
-        select(turns).where(turns.c.conversation_id == conversation, turns.c.state.in_(OPEN_STATES)).with_for_update()
-    )
+async def has_open_turn(connection: AsyncConnection, conversation: ConversationId) -> bool:
+    statement = select(turns.c.id).where(_is_open_in(conversation)).limit(1)
+    return (await connection.execute(statement)).one_or_none() is not None
+
+
+async def lock_open_turns(connection: AsyncConnection, conversation: ConversationId) -> Sequence[Row[Any]]:
+    """They stay as they are until the transaction ends."""
+    statement = select(turns).where(_is_open_in(conversation)).order_by(turns.c.id).with_for_update()
     return (await connection.execute(statement)).all()
 
 
@@ -72,10 +89,13 @@ async def place_in_queue(connection: AsyncConnection, turn: Row[Any]) -> int:
 
 
 async def claim(connection: AsyncConnection, turn: TurnId, worker: str) -> Row[Any] | None:
-    """The turn is running under a new attempt with a lease of `LEASE_S`; `None` when it is not to be had."""
+    """The turn is running under a new attempt with a lease of `LEASE_S`; `None` when it is not to be had.
+
+    One that a person wants stopped is not: the sweep ends it.
+    """
     free = (
         select(turns.c.id)
-        .where(turns.c.id == turn, turns.c.state == "queued")
+        .where(turns.c.id == turn, turns.c.state == "queued", turns.c.stop_requested_at.is_(None))
         .with_for_update(skip_locked=True)
         .scalar_subquery()
     )
@@ -94,13 +114,29 @@ async def claim(connection: AsyncConnection, turn: TurnId, worker: str) -> Row[A
     return (await connection.execute(statement)).one_or_none()
 
 
+async def restart_text(connection: AsyncConnection, turn: TurnId, kept: str) -> None:
+    """What an earlier attempt said is forgotten but for `kept`, where the new one goes on."""
+    await connection.execute(update(turns).where(turns.c.id == turn).values(partial_text=kept))
+
+
+async def is_held(connection: AsyncConnection, turn: TurnId, attempt: int) -> bool:
+    """Whether the turn is this attempt's, and stays so until the transaction ends."""
+    statement = select(turns.c.id).where(_is_held_by(turn, attempt)).with_for_update()
+    return (await connection.execute(statement)).one_or_none() is not None
+
+
 async def renew_leases(connection: AsyncConnection, checkpoints: Sequence[Checkpoint]) -> dict[TurnId, bool]:
-    """The leases that are still ours, each with whether a person asked to stop; texts are saved. One statement."""
+    """The leases that are ours, each with whether a person asked to stop; texts are saved. One statement.
+
+    A lease that has ended is taken up again, unless another worker has claimed the turn.
+    """
     statement = text(
         """
-        UPDATE turns SET lease_until = now() + make_interval(secs => :lease_s), partial_text = held.text
+        UPDATE turns SET state = 'running', lease_until = now() + make_interval(secs => :lease_s),
+            partial_text = coalesce(held.text, partial_text)
         FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[]), CAST(:texts AS text[])) AS held(id, attempt, text)
-        WHERE turns.id = held.id AND turns.attempt = held.attempt AND turns.state = 'running'
+        WHERE turns.id = held.id AND turns.attempt = held.attempt
+            AND (turns.state = 'running' OR (turns.state = 'queued' AND turns.worker IS NOT NULL))
         RETURNING CAST(turns.id AS text), turns.stop_requested_at IS NOT NULL
         """
     )
@@ -119,30 +155,17 @@ async def renew_leases(connection: AsyncConnection, checkpoints: Sequence[Checkp
 async def finish(
     connection: AsyncConnection, turn: TurnId, attempt: int, *, state: str, **values: object
 ) -> Row[Any] | None:
-    """The running turn has ended; `None` when this attempt is not the one that holds it."""
-    return await _end(connection, _is_running_under(turn, attempt), state=state, **values)
+    """The turn has ended as its attempt says; `None` when this attempt is not the one that holds it."""
+    return await _end(connection, _is_held_by(turn, attempt), state=state, **values)
 
 
-async def give_up(connection: AsyncConnection, turn: TurnId, *, error: dict[str, object]) -> Row[Any]:
-    """A running turn has ended as failed, under an attempt of its own: whoever held it can't save any more."""
-    row = await _end(
-        connection,
-        and_(turns.c.id == turn, turns.c.state == "running"),
-        state="failed",
-        attempt=turns.c.attempt + 1,
-        error=error,
-    )
-    assert row is not None, "the caller has locked the turn"
-    return row
-
-
-async def stop_if_queued(connection: AsyncConnection, turn: TurnId) -> Row[Any] | None:
-    """A turn that nobody has claimed has ended as stopped; `None` when it is not queued."""
-    waiting = and_(turns.c.id == turn, turns.c.state == "queued")
-    return await _end(connection, waiting, state="stopped", finish_reason="stop", stop_requested_at=func.now())
+async def end_without_worker(connection: AsyncConnection, turn: TurnId, *, state: str, **values: object) -> None:
+    """A turn that the caller has locked has ended, and whoever answered it can't save any more."""
+    await _end(connection, turns.c.id == turn, state=state, worker=None, **values)
 
 
 async def request_stop(connection: AsyncConnection, turn: TurnId) -> None:
+    """The worker of a running turn finds the flag at its next renewal."""
     await connection.execute(
         update(turns)
         .where(turns.c.id == turn, turns.c.state == "running")
@@ -154,56 +177,10 @@ async def hand_over(connection: AsyncConnection, turn: TurnId, attempt: int, par
     """The turn is queued again for another worker, with the text so far; `False` when it is not ours."""
     statement = (
         update(turns)
-        .where(_is_running_under(turn, attempt))
-        .values(state="queued", lease_until=None, partial_text=partial_text, enqueued_at=func.now())
+        .where(_is_held_by(turn, attempt))
+        .values(state="queued", worker=None, lease_until=None, partial_text=partial_text, enqueued_at=func.now())
     )
     return (await connection.execute(statement)).rowcount == 1
-
-
-async def requeue_expired(connection: AsyncConnection) -> Sequence[Row[Any]]:
-    """Turns whose worker let the lease end are queued again, while they have attempts left."""
-    expired = (
-        select(turns.c.id)
-        .where(turns.c.state == "running", turns.c.lease_until < func.now(), turns.c.attempt < MAX_ATTEMPTS)
-        .limit(SWEEP_LIMIT)
-        .with_for_update(skip_locked=True)
-    )
-    statement = (
-        update(turns)
-        .where(turns.c.id.in_(expired))
-        .values(state="queued", lease_until=None, enqueued_at=func.now())
-        .returning(turns)
-    )
-    return (await connection.execute(statement)).all()
-
-
-async def find_given_up(connection: AsyncConnection) -> Sequence[Row[Any]]:
-    """Turns whose last attempt let its lease end; locked until the transaction ends."""
-    statement = (
-        select(turns)
-        .where(turns.c.state == "running", turns.c.lease_until < func.now(), turns.c.attempt >= MAX_ATTEMPTS)
-        .limit(SWEEP_LIMIT)
-        .with_for_update(skip_locked=True)
-    )
-    return (await connection.execute(statement)).all()
-
-
-async def forgotten_in_queue(connection: AsyncConnection, *, after_s: float) -> Sequence[Row[Any]]:
-    """Queued turns that nobody was told of for a while; marked as told now."""
-    told = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, after_s)
-    waiting = (
-        select(turns.c.id)
-        .where(turns.c.state == "queued", or_(turns.c.enqueued_at.is_(None), turns.c.enqueued_at < told))
-        .order_by(turns.c.created_at)
-        .limit(SWEEP_LIMIT)
-        .with_for_update(skip_locked=True)
-    )
-    statement = update(turns).where(turns.c.id.in_(waiting)).values(enqueued_at=func.now()).returning(turns)
-    return (await connection.execute(statement)).all()
-
-
-async def mark_enqueued(connection: AsyncConnection, turn: TurnId) -> None:
-    await connection.execute(update(turns).where(turns.c.id == turn).values(enqueued_at=func.now()))
 
 
 async def _end(
@@ -226,8 +203,14 @@ async def _end(
     return (await connection.execute(statement)).one_or_none()
 
 
-def _is_running_under(turn: TurnId, attempt: int) -> ColumnElement[bool]:
-    return and_(turns.c.id == turn, turns.c.attempt == attempt, turns.c.state == "running")
+def _is_open_in(conversation: ConversationId) -> ColumnElement[bool]:
+    return and_(turns.c.conversation_id == conversation, turns.c.state.in_(OPEN_STATES))
+
+
+def _is_held_by(turn: TurnId, attempt: int) -> ColumnElement[bool]:
+    """Running under this attempt, or queued since its lease ended and claimed by nobody."""
+    left_alone = and_(turns.c.state == "queued", turns.c.worker.is_not(None))
+    return and_(turns.c.id == turn, turns.c.attempt == attempt, or_(turns.c.state == "running", left_alone))
 
 
 def _lease_end() -> ColumnElement[Any]:
