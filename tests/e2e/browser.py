@@ -3,12 +3,12 @@
 import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Error, Locator, Page, async_playwright, expect
 
-SYSTEM_CHROMIUM = Path("/usr/bin/chromium")
+from local.browser import find_chromium
+
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -27,17 +27,13 @@ async def chromium() -> AsyncGenerator[Browser]:
     expect.set_options(timeout=PATIENCE_MS)
     async with async_playwright() as playwright:
         try:
-            browser = await playwright.chromium.launch(executable_path=system_chromium(), args=FLAGS)
+            browser = await playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
         except Error as error:
             pytest.skip(f"no Chromium here (`playwright install chromium` brings one): {error.message.splitlines()[0]}")
         try:
             yield browser
         finally:
             await browser.close()
-
-
-def system_chromium() -> str | None:
-    return str(SYSTEM_CHROMIUM) if SYSTEM_CHROMIUM.exists() else None
 
 
 class Tab:

@@ -112,6 +112,12 @@ class Person:
 
         return await until(found, f"turn {turn} has ended", timeout_s=timeout_s)
 
+    async def assert_saved(self, conversation: str, answer: TurnReader) -> None:
+        """What a reader has of an answer is what is kept of it."""
+        assert answer.turn is not None
+        assert (await self.turn(answer.turn["turn_id"]))["text"] == answer.text
+        assert (await self.messages(conversation))[-1] == ("assistant", answer.text)
+
     async def stop(self, turn: str) -> httpx.Response:
         return await self.http.post(f"/api/turns/{turn}/stop")
 
