@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
-from sqlalchemy import Row, Table, select, text
+from sqlalchemy import Row, Table, and_, func, select, text
 
 from chat.accept_turn import Accepting, accept_turn
 from chat.catalogue import Catalogue
@@ -289,6 +289,9 @@ class Rows:
 
     async def end_lease(self, turn: str) -> None:
         await self.change("UPDATE turns SET lease_until = now() - interval '1 second' WHERE id = :id", id=turn)
+
+    async def has_good_lease(self, turn: str) -> bool:
+        return bool(await self._all(turns, and_(turns.c.id == turn, turns.c.lease_until > func.now())))
 
     async def _all(self, table: Table, condition: Any) -> list[Row[Any]]:
         async with self.database.transaction() as connection:

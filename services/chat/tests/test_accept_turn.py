@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chat.accept_turn import Accepting, accept_turn
-from chat.conversations import change_conversation, create_conversation
+from chat.conversations import change_conversation, create_conversation, read_conversation
 from chat.process_chat_message import Answering, process_chat_message
 from chat.stop_turn import stop_turn
 from parts.plans import says
@@ -40,10 +40,10 @@ async def conversation(accepting: Accepting, owner: PersonId) -> str:
 
 
 @pytest.fixture
-def answer(answering: Answering, provider: ScriptedProvider) -> Any:
+def answer(answering: Answering) -> Any:
     """Has a turn answered."""
 
-    async def answer(turn: AcceptedTurn, text: str = "So it is") -> None:
+    async def answer(turn: AcceptedTurn) -> None:
         await process_chat_message(answering, TurnId(turn.id))
 
     return answer
@@ -70,8 +70,6 @@ async def test_a_message_and_its_queued_turn_are_written_and_a_worker_is_told(
 async def test_a_conversation_is_titled_after_the_first_line_of_its_first_message(
     ask: Any, accepting: Accepting, owner: PersonId, conversation: str
 ) -> None:
-    from chat.conversations import read_conversation
-
     await ask("\n  " + "word " * 30 + "\nsecond line", conversation_id=conversation)
     read = await read_conversation(accepting.database, owner, ConversationId(conversation))
     assert read.title == "word " * 11 + "word…"
