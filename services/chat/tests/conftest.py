@@ -388,6 +388,12 @@ async def postgres_relay(stack: Stack) -> AsyncIterator[Relay]:
 
 
 @pytest.fixture
+async def valkey_relay(stack: Stack) -> AsyncIterator[Relay]:
+    async with relay_to(stack.ports["valkey"]) as relay:
+        yield relay
+
+
+@pytest.fixture
 async def database_by_relay(stack: Stack, database_url: str, postgres_relay: Relay) -> AsyncIterator[Database]:
     """The same database, by a way that can be cut."""
     url = database_url.replace(f":{stack.ports['postgres']}/", f":{postgres_relay.port}/")

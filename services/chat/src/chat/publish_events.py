@@ -57,8 +57,9 @@ class _Pending:
 class EventPublisher:
     """Call `run` in a task; the other methods never wait for it, but for `begin`, `end` and `abandon`."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, *, window_s: float = WINDOW_S) -> None:
         self._redis = redis
+        self._window_s = window_s
         self._pending: dict[RunningTurn, _Pending] = {}
         self._something = asyncio.Event()
         self._first_text = asyncio.Event()
@@ -74,7 +75,7 @@ class EventPublisher:
                 log.error("events could not be sent", error=type(error).__name__)
                 report_error(error)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(WINDOW_S):
+                async with asyncio.timeout(self._window_s):
                     await self._first_text.wait()
 
     async def begin(self, turn: RunningTurn, kind: Kind, data: object) -> None:
