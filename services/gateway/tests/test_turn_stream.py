@@ -113,6 +113,13 @@ async def test_a_reader_who_comes_back_goes_on_after_the_last_event(gateway: Gat
     assert [event.data for event in reader.events if event.kind == "delta"] == [{"offset": 3, "text": "lo"}]
 
 
+async def test_an_id_of_an_attempt_that_never_was_brings_everything(gateway: Gateway) -> None:
+    running = gateway.chat.own(LOCAL, turn())
+    await gateway.publish(running.id, delta(1, 0, "Hello"), end(2, 5))
+    async with reading(gateway, running, last_event_id="9-9") as stream:
+        assert (await stream.to_end()).text == "Hello"
+
+
 async def test_a_flushed_redis_leaves_no_gap(gateway: Gateway) -> None:
     running = gateway.chat.own(LOCAL, turn())
     async with reading(gateway, running) as stream:

@@ -120,7 +120,6 @@ async def _start(settings: GatewaySettings, health: Health, stack: AsyncExitStac
         streams=streams,
         system_health=SystemHealth(http, health, others),
         tunnel=None if settings.sentry_dsn is None else Tunnel(http, Dsn.parse(settings.sentry_dsn)),
-        http=http,
     )
 
 

@@ -9,6 +9,7 @@
 | the caller hangs up | the turn is stopped | the turn is stopped |
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
@@ -28,6 +29,7 @@ from wire.problems import Problem
 from wire.telemetry.spans import TraceHeaders, background_transaction, trace_headers
 from wire.turn_events import HEARTBEAT, TERMINAL
 
+PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 FIRST_WORDS = frozenset({"delta", "chunk", *TERMINAL})
 WORDS_DIFFER = TurnError(
     code="answer_began_again",
@@ -64,12 +66,19 @@ class Completion:
                     break
             else:
                 raise TurnNotFinished
-        turn = await self._tools.snapshot(self._person, TurnId(self._turn.id))
-        if turn is None or turn.state not in ENDED_STATES:
-            raise TurnNotFinished
+        turn = await self._ended_turn()
         if turn.state == "failed":
             raise TurnFailed(turn.error or _error_of(batch[-1]))
         return completion(turn)
+
+    async def _ended_turn(self) -> Turn:
+        """The answer is paid for: chat is asked more than once for it."""
+        for pause_s in PAUSES_S:
+            turn = await self._tools.snapshot(self._person, TurnId(self._turn.id))
+            if turn is not None and turn.state in ENDED_STATES:
+                return turn
+            await asyncio.sleep(pause_s)
+        raise TurnNotFinished
 
     async def first_words(self) -> list[TurnEvent]:
         """The first events that say something: what is decided here can still be told by a status.

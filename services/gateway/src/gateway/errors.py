@@ -9,7 +9,6 @@
 | ├ `TurnNotFinished` | the gateway stops, or both Redis and chat are away, while a `/v1` call waits | yes |
 | └ `TurnFailed` | the answer to a `/v1` call failed | if its turn says so |
 | `wire.database.DatabaseUnavailable` | the gateway's own database is away | yes |
-| `wire.queue.QueueUnavailable` | never raised here: the gateway reads Redis and does without it | |
 """
 
 from wire.contracts.chat import TurnError

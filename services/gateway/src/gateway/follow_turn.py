@@ -10,6 +10,7 @@ for `MAX_BLIND_S`: the reader comes back with the id of the last event it has.
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 
 from gateway.chat_client import ChatClient
 from gateway.turn_follower import TurnEvent, TurnFollower
@@ -27,12 +28,12 @@ MAX_BLIND_S = 120.0
 log = get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
 class Followable:
     """What following needs of the process."""
 
-    def __init__(self, chat: ChatClient, streams: TurnStreams) -> None:
-        self.chat = chat
-        self.streams = streams
+    chat: ChatClient
+    streams: TurnStreams
 
     async def snapshot(self, person: PersonId, turn: TurnId) -> Turn | None:
         """The turn as chat has it now; `None` when chat can't be asked.
@@ -111,6 +112,8 @@ async def follow_turn(
     `turn` is a snapshot of now. With `resume_after` only what came after that event is told.
     """
     turn_id = TurnId(turn.id)
+    if resume_after is not None and resume_after[0] > turn.attempt:
+        resume_after = None  # no event of ours has that id
     follower = TurnFollower(resume_after=resume_after)
     follower.begin(turn)
     if follower.ended:

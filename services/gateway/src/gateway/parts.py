@@ -5,7 +5,6 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
 
-import httpx
 from fastapi import Depends, Request
 
 from gateway.chat_client import ChatClient
@@ -30,7 +29,6 @@ class Parts:
     system_health: SystemHealth
     tunnel: Tunnel | None
     """`None` without a DSN: there is nowhere to send to."""
-    http: httpx.AsyncClient
     errands: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     """What goes on after its request is over, such as stopping a turn that nobody waits for."""
 

@@ -2,16 +2,39 @@
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from wire.process_settings import EnvironmentSettings, Port, ProcessSettings, RedisSettings
 
-ServiceUrl = Annotated[str, AfterValidator(lambda url: str(AnyHttpUrl(url)).rstrip("/"))]
+
+def _service_url(url: str) -> str:
+    if not _names_a_host(url, ("http", "https")):
+        raise ValueError("This is not a URL such as http://127.0.0.1:8001")
+    return url.rstrip("/")
+
+
+def _postgresql_url(url: SecretStr) -> SecretStr:
+    if not _names_a_host(url.get_secret_value(), ("postgresql", "postgres")):
+        raise ValueError("This is not a URL such as postgresql://user:password@host:5432/database")
+    return url
+
+
+def _names_a_host(url: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+ServiceUrl = Annotated[str, AfterValidator(_service_url)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_postgresql_url)]
 
 
 class DatabaseSettings(EnvironmentSettings):
-    database_url: Annotated[SecretStr, Field(validation_alias="HOPLINE_GATEWAY_DATABASE_URL")]
+    database_url: Annotated[DatabaseUrl, Field(validation_alias="HOPLINE_GATEWAY_DATABASE_URL")]
 
 
 class GatewaySettings(ProcessSettings, RedisSettings, DatabaseSettings):
