@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
+from structlog.testing import capture_logs
 
 from parts.waiting import until
 from wire.contracts.chat import Turn
@@ -113,6 +114,21 @@ async def test_a_caller_who_hangs_up_before_the_first_word_stops_the_turn(
     await until(lambda: running.id in gateway.chat.turns, "the turn is accepted")
     call.cancel()
     await until(lambda: gateway.chat.stopped == [running.id], "the turn is stopped")
+
+
+async def test_a_caller_with_an_idempotency_key_may_come_back_for_the_answer(
+    gateway: Gateway, client: openai.AsyncOpenAI
+) -> None:
+    running = accepts(gateway, turn("queued", attempt=0))
+    await gateway.publish(running.id, delta(1, 0, "Hel"))
+    headers = {"Idempotency-Key": "k"}
+    stream = await client.chat.completions.create(model="alpha", messages=ASKS, stream=True, extra_headers=headers)
+    await anext(aiter(stream))
+    with capture_logs() as lines:
+        await stream.close()
+        await until(lambda: [line for line in lines if line["event"] == "request"], "the gateway has noticed")
+    assert "caller hung up, turn goes on" in [line["event"] for line in lines]
+    assert gateway.chat.stopped == []
 
 
 async def test_a_gateway_that_drains_is_an_error_and_leaves_the_turn(

@@ -7,6 +7,7 @@
 | it is taken over and says the same words | goes on after them | as if nothing had been |
 | it is taken over and says other words | `data: {"error": …}`, and the turn is stopped | as if nothing had been |
 | the caller hangs up | the turn is stopped | the turn is stopped |
+| … who sent an `Idempotency-Key` | the turn goes on: they may come back for it | the turn goes on |
 """
 
 import asyncio
@@ -45,10 +46,19 @@ Errand = Callable[[Coroutine[Any, Any, None]], None]
 class Completion:
     """One call: the turn that was accepted for it, followed for one caller."""
 
-    def __init__(self, tools: Followable, person: PersonId, turn: Turn, *, run_errand: Errand) -> None:
+    def __init__(
+        self,
+        tools: Followable,
+        person: PersonId,
+        turn: Turn,
+        *,
+        idempotency_key: str | None,
+        run_errand: Errand,
+    ) -> None:
         self._tools = tools
         self._person = person
         self._turn = turn
+        self._idempotency_key = idempotency_key
         self._run_errand = run_errand
         self._trace = trace_headers()
         self._events = follow_turn(tools, person, turn)
@@ -115,7 +125,10 @@ class Completion:
             self.hang_up()
 
     def hang_up(self) -> None:
-        """Nobody waits for the answer any more: the turn is stopped, in work of its own."""
+        """Nobody waits for the answer now: the turn is stopped, in work of its own, unless its key may come again."""
+        if self._idempotency_key is not None:
+            log.info("caller hung up, turn goes on", turn_id=self._turn.id)
+            return
         self._run_errand(stop_unheard_turn(self._tools, self._person, TurnId(self._turn.id), trace=self._trace))
 
 

@@ -50,15 +50,11 @@ async def chat_completions(
             param="messages",
             code="string_above_max_length",
         )
-    new = NewTurn(
-        text=body.text,
-        model=body.model,
-        idempotency_key=checked_idempotency_key(idempotency_key),
-        completion=body.for_provider(),
-    )
+    key = checked_idempotency_key(idempotency_key)
+    new = NewTurn(text=body.text, model=body.model, idempotency_key=key, completion=body.for_provider())
     turn = await parts.chat.accept_turn(person, new)
     tag(turn_id=turn.id, conversation_id=turn.conversation_id, model=turn.model)
-    call = Completion(parts.followable, person, turn, run_errand=parts.run_errand)
+    call = Completion(parts.followable, person, turn, idempotency_key=key, run_errand=parts.run_errand)
     try:
         if not body.stream:
             return JSONResponse(await while_caller_waits(request.receive, call.whole()))
