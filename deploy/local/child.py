@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ LogSink = Callable[[str, str], None]
 TAIL_LINES = 40
 LONGEST_LINE = 64 * 1024
 KILL_WAIT_S = 5.0
+ERROR_LINE = re.compile(r"[\w.]*(Error|Exception|Wrong setting)\b.*:")
 EXEC_CHILD = Path(__file__).with_name("exec_child.py")
 
 
@@ -103,8 +105,10 @@ class Child:
         self._gone.wait(KILL_WAIT_S)
 
     def last_words(self) -> str:
-        """The last line it wrote, for a sentence."""
-        return next((line.strip() for line in reversed(self.tail) if line.strip()), "it said nothing")
+        """The line that says most of why it ended, for a sentence: the last error, else the last line."""
+        said = [line.strip() for line in self.tail if line.strip()]
+        errors = [line for line in said if ERROR_LINE.match(line)]
+        return next(reversed(errors or said), "it said nothing")
 
     def _await_end(self) -> None:
         self._process.wait()

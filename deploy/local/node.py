@@ -29,7 +29,7 @@ class Node:
     def environment(self) -> dict[str, str]:
         """What npm's scripts need to find the same node."""
         path = f"{Path(self.program).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        return {**os.environ, "PATH": path, "npm_config_update_notifier": "false", "npm_config_fund": "false"}
+        return {**os.environ, "PATH": path, "NO_COLOR": "1", "npm_config_update_notifier": "false"}
 
 
 def find_node(root: Path) -> Node:

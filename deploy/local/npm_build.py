@@ -44,6 +44,7 @@ FRONTEND = NpmFolder("frontend", "frontend", "dist/index.html", "build")
 SPOTLIGHT = NpmFolder("spotlight", "deploy/local/spotlight", "node_modules/@spotlightjs/spotlight/dist/run.js", None)
 FOLDERS = {made.name: made for made in (FRONTEND, SPOTLIGHT)}
 CHECKS = "frontend-checks"
+EXCERPT_LINES = 20
 
 
 def is_current(root: Path, made: NpmFolder) -> bool:
@@ -136,8 +137,13 @@ def _npm(node: Node, folder: Path, log: Path, *args: str) -> None:
             command, cwd=folder, env=node.environment(), stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False
         )
     if done.returncode != 0:
-        last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1]
-        raise PrepareError(f"`npm {' '.join(args)}` failed in {folder}: {last} (all of it: {log}).")
+        raise PrepareError(f"`npm {' '.join(args)}` failed in {folder}: see {log}.")
+
+
+def excerpt(log: str) -> list[str]:
+    """What the last command said, without the stack of the program that says it."""
+    lines = log.rpartition("\n$ npm ")[2].splitlines()
+    return [line for line in lines if line.strip() and not line.startswith("    at ")][:EXCERPT_LINES]
 
 
 @dataclass(frozen=True)
@@ -176,6 +182,8 @@ def main() -> None:
     try:
         ensure_check_packages(root) if what == CHECKS else ensure(root, FOLDERS[what])
     except PrepareError as error:
+        if what == FRONTEND.name and log_path(root, FRONTEND).exists():
+            sys.stderr.write("".join(f"{line}\n" for line in excerpt(log_path(root, FRONTEND).read_text())))
         sys.exit(str(error))
 
 

@@ -76,7 +76,7 @@ PROCESSES: tuple[Process, ...] = (
         default_port=8969,
         ready_path="/health",
         stop_grace_s=3.0,
-        noise=("[Spotlight]",),
+        noise=("",),  # all of it: its absence is one line of the launcher's
     ),
     Process(
         name="tracking",

@@ -77,7 +77,7 @@ class Run:
         while starter.is_alive() and not self._stop.is_set():
             starter.join(0.1)
         if not failed and not self._stop.is_set():
-            self._supervisor.run(self._stack, self._stop)
+            self._supervisor.run(self._stack, self._stop, needed=SERVICES)
         if self._asked:
             self._console.say("stopping; once more Ctrl-C kills everything")
         for error in failed:

@@ -160,6 +160,10 @@ class Stack:
         child = self._children.get(name)
         return list(child.tail) if child else []
 
+    def last_words(self, name: str) -> str:
+        child = self._children.get(name)
+        return child.last_words() if child else "it never ran"
+
     def url(self, name: str) -> str:
         if name == "postgres":
             return admin_url(self.ports, self.secrets)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Container
 
 from .backoff import QUICK_S, Backoff
 from .console import Console
@@ -27,9 +28,13 @@ class Supervisor:
     def note_end(self, name: str, code: int | None) -> None:
         self._ends.put((name, code))
 
-    def run(self, stack: Stack, stop: threading.Event) -> None:
-        """Returns when `stop` is set."""
+    def run(self, stack: Stack, stop: threading.Event, *, needed: Container[str]) -> None:
+        """Returns when `stop` is set. Of what ended during the start only the `needed` are started again."""
         self._started = dict.fromkeys(stack.pids, time.monotonic())
+        while not self._ends.empty():
+            name, code = self._ends.get()
+            if name in needed:
+                self._plan(stack, name, code)
         while not stop.wait(POLL_S):
             while not self._ends.empty():
                 self._plan(stack, *self._ends.get())
@@ -40,7 +45,7 @@ class Supervisor:
     def _plan(self, stack: Stack, name: str, code: int | None) -> None:
         lived_s = time.monotonic() - self._started.get(name, 0.0)
         delay_s = self._backoff.delay_s(name, lived_s=lived_s)
-        last = (stack.log_tail(name) or ["it said nothing"])[-1]
+        last = stack.last_words(name)
         if delay_s is None:
             self._console.problem(
                 f"{name} ended again within {QUICK_S:.0f} s of its start and stays down; the rest runs on. "

@@ -7,7 +7,7 @@ from local.doctor import not_ready_reason
 from local.locks import pins
 from local.migration_stamp import MigrationStamps
 from local.node import is_new_enough
-from local.npm_build import sources_hash
+from local.npm_build import excerpt, sources_hash
 
 DATABASES = {"gateway": "1|16385", "chat": "1|16386", "tracking": "1|16387"}
 
@@ -30,6 +30,11 @@ def test_the_sources_of_the_page_are_all_but_what_npm_makes_and_tests_read(tmp_p
     assert sources_hash(tmp_path) == first
     (tmp_path / "src" / "a.ts").write_text("3")
     assert sources_hash(tmp_path) != first
+
+
+def test_an_excerpt_is_of_the_last_command_and_without_its_stack() -> None:
+    log = "$ npm ci\nadded 3\n$ npm run build\n\nerror: no such file\n    at build (x.mjs:1)\n"
+    assert excerpt(log) == ["run build", "error: no such file"]
 
 
 def test_pins_are_the_requirements_without_hashes() -> None:
