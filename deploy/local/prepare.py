@@ -76,7 +76,7 @@ def prepare(kind: str, clock: Clock) -> None:
     # would make every start compile anew.
     _run("packages", [*uv, "--compile-bytecode", "--require-hashes", "-r", LOCKS[kind]])
     editable = [part for member in MEMBERS for part in ("-e", member)]
-    _run("members", [*uv, "--no-deps", *editable])
+    _run("members", [*uv, "--no-deps", "--no-build-isolation", *editable])
     stamp = VENV / "stamp" / kind
     stamp.parent.mkdir(exist_ok=True)
     stamp.write_text(wanted_stamp(kind))
