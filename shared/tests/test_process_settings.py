@@ -1,6 +1,7 @@
 """A wrong setting stops the process with one sentence that names the variable and never shows the value."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -48,6 +49,39 @@ def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> N
     settings = load_settings(ExampleSettings)
 
     assert (settings.port, settings.sentry_dsn) == (8000, None)
+
+
+def test_a_setting_may_stand_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "key").write_text(KEY[::-1] + "\n")
+    (tmp_path / "redis-url").write_text("redis://:geheim@redis:6379/2\n")
+    monkeypatch.delenv("HOPLINE_SERVICE_KEY")
+    monkeypatch.setenv("HOPLINE_SERVICE_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.setenv("REDIS_URL", "")
+    monkeypatch.setenv("REDIS_URL_FILE", str(tmp_path / "redis-url"))
+
+    settings = load_settings(ExampleSettings)
+
+    assert settings.service_key.get_secret_value() == KEY[::-1]
+    assert settings.redis_url.get_secret_value() == "redis://:geheim@redis:6379/2"
+
+
+def test_what_the_environment_says_wins_over_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOPLINE_SERVICE_KEY_FILE", "/nowhere")
+
+    assert load_settings(ExampleSettings).service_key.get_secret_value() == KEY
+
+
+def test_a_file_that_can_not_be_read_stops_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("HOPLINE_SERVICE_KEY")
+    monkeypatch.setenv("HOPLINE_SERVICE_KEY_FILE", str(tmp_path / "key"))
+
+    with pytest.raises(SystemExit) as exit_:
+        load_settings(ExampleSettings)
+
+    sentence = f"Wrong setting: HOPLINE_SERVICE_KEY_FILE: {tmp_path}/key can't be read: No such file or directory\n"
+    assert (exit_.value.code, capsys.readouterr().err) == (78, sentence)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,19 @@
 """Settings that every process has. Each service's `settings.py` composes these and adds its own.
 
-The environment is read once, when a process starts. A wrong value stops the process with one sentence that names the
-variable and never shows the value, which may be a secret.
+The environment is read once, when a process starts. Any variable may stand in a file instead, which `NAME_FILE` names:
+that is how a container gets its secrets, since who may look at a container sees its environment. A wrong value
+stops the process with one sentence that names the variable and never shows the value, which may be a secret.
 """
 
+import os
 import sys
-from typing import Annotated, Literal, NoReturn, Self, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from wire.version import VERSION
 
@@ -20,6 +24,39 @@ Rate = Annotated[float, Field(ge=0.0, le=1.0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+
+class UnreadableFile(Exception):
+    """A `NAME_FILE` names a file that can't be read, or one that is no text. The message names the variable."""
+
+
+def read_variable(name: str) -> str | None:
+    """The value of a variable, or else what stands in the file that `NAME_FILE` names; an empty one is none.
+
+    Raises:
+        UnreadableFile: as the class says.
+    """
+    value, path = os.environ.get(name), os.environ.get(f"{name}_FILE")
+    if value or not path:
+        return value or None
+    try:
+        return Path(path).read_text(encoding="utf-8").strip() or None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text"
+        raise UnreadableFile(f"{name}_FILE: {path} can't be read: {reason}") from None
+
+
+class FileSource(PydanticBaseSettingsSource):
+    """The settings that stand in files; one that is in the environment too is left to that."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        variable = _variable_name(self.settings_cls, field_name)
+        key = field.validation_alias if isinstance(field.validation_alias, str) else field_name
+        return (None if os.environ.get(variable) else read_variable(variable)), key, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = (self.get_field_value(field, name) for name, field in self.settings_cls.model_fields.items())
+        return {name: value for value, name, _ in found if value is not None}
 
 
 def _is_dsn(value: str) -> str:
@@ -51,6 +88,17 @@ class EnvironmentSettings(BaseSettings):
     model_config = SettingsConfigDict(
         env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True, case_sensitive=False
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, FileSource(settings_cls)
 
 
 class SentrySettings(EnvironmentSettings):
@@ -102,6 +150,9 @@ def load_settings(settings: type[SettingsT]) -> SettingsT:
     """The settings from the environment; on a wrong one the process ends with a sentence on stderr and code 78."""
     try:
         return settings()
+    except UnreadableFile as error:
+        print(f"Wrong setting: {error}", file=sys.stderr)
+        sys.exit(EXIT_WRONG_SETTING)
     except ValidationError as error:
         _stop_on(settings, error)
 

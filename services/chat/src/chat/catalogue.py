@@ -9,9 +9,10 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from chat.models_file import ModelEntry, ModelsFile, ProviderEntry, WrongModelsFile, read_models_file
-from chat.settings import ProviderSettings, is_sendable, read_variable
+from chat.settings import ProviderSettings, is_sendable
 from wire.contracts.chat import Model, ModelList
 from wire.log import get_logger
+from wire.process_settings import UnreadableFile, read_variable
 
 DISCOVERED_PROVIDER = "openai"
 DISCOVERY_TTL_S = 60.0
@@ -125,7 +126,10 @@ def _routes_of(file: ModelsFile, path: Path) -> dict[str, ModelRoute]:
 def _key_of(provider: str, entry: ProviderEntry, path: Path) -> SecretStr | None:
     if entry.api_key_env is None:
         return None
-    key = read_variable(entry.api_key_env)
+    try:
+        key = read_variable(entry.api_key_env)
+    except UnreadableFile as error:
+        raise WrongModelsFile(str(error)) from error
     if key is None:
         log.warning("the variable with a provider's key is not set", provider=provider, variable=entry.api_key_env)
         return None

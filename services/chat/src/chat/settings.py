@@ -1,6 +1,5 @@
 """Everything that chat and chat-worker read from the environment."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -56,8 +55,3 @@ class DatabaseSettings(EnvironmentSettings):
     """What a migration needs, and nothing more."""
 
     database_url: Annotated[SecretStr, Field(validation_alias="HOPLINE_CHAT_DATABASE_URL")]
-
-
-def read_variable(name: str) -> str | None:
-    """The value of a variable that a `models.toml` names as the home of a provider's key."""
-    return os.environ.get(name) or None
