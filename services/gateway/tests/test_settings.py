@@ -43,6 +43,14 @@ def test_defaults_are_those_of_one_machine() -> None:
     assert settings.internal_urls == tuple(f"http://127.0.0.1:{port}" for port in (8001, 8011, 8002, 8012))
 
 
+def test_it_listens_where_people_reach_it_unless_something_stands_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOPLINE_BIND", "192.168.1.5")
+    assert load_settings(GatewaySettings).listens_on == "192.168.1.5"
+    monkeypatch.setenv("HOPLINE_GATEWAY_LISTEN", "0.0.0.0")
+    settings = load_settings(GatewaySettings)
+    assert (settings.bind, settings.listens_on) == ("192.168.1.5", "0.0.0.0")
+
+
 def test_allowed_hosts_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOPLINE_ALLOWED_HOSTS", "Chat.Example, ,other.example:8443")
     assert load_settings(GatewaySettings).allowed_hosts == {"chat.example", "other.example:8443"}

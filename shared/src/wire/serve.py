@@ -31,16 +31,27 @@ class EmbeddedServer(uvicorn.Server):
         yield
 
 
-def serve(app: ASGIApp, *, host: str, port: int, drain_timeout_s: float, on_drain: Callable[[], None]) -> None:
-    """Blocks until the process is told to end and its requests have, or `drain_timeout_s` have passed."""
-    config = _config(app, host, port, drain_timeout_s)
+def serve(
+    app: ASGIApp,
+    *,
+    host: str,
+    port: int,
+    drain_timeout_s: float,
+    on_drain: Callable[[], None],
+    trusted_proxies: str = "",
+) -> None:
+    """Blocks until the process is told to end and its requests have, or `drain_timeout_s` have passed.
+
+    What `trusted_proxies` (addresses and networks, with commas) say of whom they speak for is believed, nobody else.
+    """
+    config = server_config(app, host, port, drain_timeout_s, trusted_proxies)
     DrainingServer(config, on_drain).run()
 
 
 @contextlib.asynccontextmanager
 async def serve_beside(app: ASGIApp, *, host: str, port: int) -> AsyncGenerator[None]:
     """The app is served while the block runs."""
-    server = EmbeddedServer(_config(app, host, port, 1))
+    server = EmbeddedServer(server_config(app, host, port, 1))
     task = asyncio.create_task(server.serve(), name="health server")
     try:
         yield
@@ -49,7 +60,9 @@ async def serve_beside(app: ASGIApp, *, host: str, port: int) -> AsyncGenerator[
         await task
 
 
-def _config(app: ASGIApp, host: str, port: int, drain_timeout_s: float) -> uvicorn.Config:
+def server_config(
+    app: ASGIApp, host: str, port: int, drain_timeout_s: float, trusted_proxies: str = ""
+) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         host=host,
@@ -61,7 +74,8 @@ def _config(app: ASGIApp, host: str, port: int, drain_timeout_s: float) -> uvico
         server_header=False,
         date_header=False,
         lifespan="on",
-        proxy_headers=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=trusted_proxies,
         limit_concurrency=LIMIT_CONCURRENCY,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=max(1, round(drain_timeout_s)),

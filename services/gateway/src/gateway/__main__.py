@@ -19,13 +19,14 @@ def main() -> None:
     health = Health(PROCESS)
     drain = Drain(health)
     app = create_app(settings, health, drain)
-    log.info("gateway listens", host=settings.bind, port=settings.port, sign_in=settings.sign_in)
+    log.info("gateway listens", host=settings.listens_on, port=settings.port, sign_in=settings.sign_in)
     serve(
         app,
-        host=settings.bind,
+        host=settings.listens_on,
         port=settings.port,
         drain_timeout_s=settings.drain_timeout_s,
         on_drain=drain,
+        trusted_proxies=settings.trusted_proxies,
     )
 
 

@@ -39,6 +39,11 @@ class DatabaseSettings(EnvironmentSettings):
 
 class GatewaySettings(ProcessSettings, RedisSettings, DatabaseSettings):
     bind: Annotated[str, Field(validation_alias="HOPLINE_BIND")] = "127.0.0.1"
+    """The address at which people reach it, whatever stands in between."""
+    listen_address: Annotated[str | None, Field(validation_alias="HOPLINE_GATEWAY_LISTEN")] = None
+    """The address that it listens on where that is another one: behind a proxy, or behind a port of a container."""
+    trusted_proxies: Annotated[str, Field(validation_alias="HOPLINE_GATEWAY_TRUSTS")] = ""
+    """Addresses and networks, with commas between them, whose `X-Forwarded-For` and `-Proto` are believed."""
     port: Annotated[Port, Field(validation_alias="HOPLINE_GATEWAY_PORT")] = 8000
     chat_url: Annotated[ServiceUrl, Field(validation_alias="HOPLINE_CHAT_URL")] = "http://127.0.0.1:8001"
     chat_worker_url: Annotated[ServiceUrl, Field(validation_alias="HOPLINE_CHAT_WORKER_URL")] = "http://127.0.0.1:8011"
@@ -49,6 +54,10 @@ class GatewaySettings(ProcessSettings, RedisSettings, DatabaseSettings):
     allowed_host_list: Annotated[str, Field(validation_alias="HOPLINE_ALLOWED_HOSTS")] = ""
     """Names besides loopback that the gateway answers to, with commas between them."""
     static_dir: Annotated[Path, Field(validation_alias="HOPLINE_STATIC_DIR")] = Path("frontend/dist")
+
+    @property
+    def listens_on(self) -> str:
+        return self.listen_address or self.bind
 
     @property
     def allowed_hosts(self) -> frozenset[str]:
