@@ -3,7 +3,7 @@
 | module | holds |
 |---|---|
 | `scripted_provider` | an OpenAI-compatible provider that does what a test tells it, and logs all it served |
-| `plans` | what the provider is told |
+| `plans`, `provider_answer` | what the provider is told, and how it plays that in OpenAI's shapes |
 | `recording_ingest` | a Sentry ingest that keeps everything it is sent |
 | `envelopes`, `traces` | what was sent, as items and as trees of spans |
 | `event_stream` | a reader of a turn's events, as the protocol wants one |
