@@ -17,7 +17,14 @@ from pathlib import Path
 
 from .errors import PrepareError
 
-FILES = {"requirements/run.txt": ("--no-dev", "--group", "local"), "requirements/dev.txt": ("--all-groups",)}
+FILES = {
+    "requirements/run.txt": ("--no-dev", "--group", "local"),
+    "requirements/dev.txt": ("--all-groups",),
+    # The images hold no more than they need.
+    "requirements/services.txt": ("--no-dev",),
+    "requirements/local-model.txt": ("--only-group", "model"),
+    "requirements/build.txt": ("--only-group", "build"),
+}
 MEMBERS = ("shared", "services/gateway", "services/chat", "services/tracking")
 EXPORT = ("export", "--no-emit-workspace", "--no-header", "--no-annotate", "--format", "requirements-txt")
 PIN = re.compile(r"^(?P<pin>[A-Za-z0-9][^\s;]*==[^\s;]+)\s*(?P<marker>;[^\\]*)?", re.MULTILINE)
