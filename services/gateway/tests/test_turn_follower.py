@@ -108,13 +108,20 @@ def test_a_delta_that_goes_on_is_passed_through_untouched() -> None:
 
 def test_a_delta_that_the_reader_has_is_dropped() -> None:
     follower = following(turn("running", "Hello"))
-    assert take(follower, delta(1, 0, "Hel"), delta(2, 3, "lo")) == []
+    claim = entry(0, "turn", {})
+    assert told(take(follower, claim, delta(1, 0, "Hel"), delta(2, 3, "lo"), end(3, 5))[1:]) == [("end", 5)]
 
 
 def test_of_a_delta_that_the_reader_has_in_part_the_rest_is_told() -> None:
     follower = following(turn("running", "Hel"))
-    [event] = take(follower, delta(4, 1, "ello"))
-    assert (told([event]), event.id) == ([("delta", (3, "lo"))], "1-4")
+    [event] = take(follower, entry(0, "turn", {}), delta(1, 0, "Hello"))[1:]
+    assert (told([event]), event.id) == ([("delta", (3, "lo"))], "1-1")
+
+
+def test_a_delta_that_says_other_words_than_an_old_snapshot_replaces_them() -> None:
+    follower = following(turn("running", "Hexlo"))
+    events = take(follower, entry(0, "turn", {}), delta(1, 0, "He"), delta(2, 2, "l"))[1:]
+    assert told(events) == [("restart", 2), ("delta", (2, "l"))]
 
 
 def test_offsets_count_code_points() -> None:
@@ -129,20 +136,33 @@ def test_a_gap_is_filled_from_a_snapshot_before_the_delta_is_told() -> None:
     take(follower, delta(1, 0, "He"))
     assert take(follower, delta(5, 4, "o"), delta(6, 5, "!")) == []
     assert follower.wants_snapshot
-    assert told(see(follower, turn("running", "Hell"))) == [
-        ("delta", (2, "ll")),
-        ("delta", (4, "o")),
-        ("delta", (5, "!")),
-    ]
+    assert told(see(follower, turn("running", "Hello"))) == [("delta", (2, "llo")), ("delta", (5, "!"))]
     assert not follower.wants_snapshot
 
 
-def test_a_snapshot_that_does_not_reach_the_gap_is_not_enough() -> None:
+@pytest.mark.parametrize("old", ["He", "Hell", "Good old text"])
+def test_a_snapshot_without_the_words_after_the_gap_is_not_enough(old: str) -> None:
     follower = following()
     take(follower, delta(5, 4, "o"))
-    assert see(follower, turn("running", "He")) == []
+    assert see(follower, turn("running", old)) == []
     assert follower.wants_snapshot
     assert follower.patience_s == SOON_S
+
+
+def test_after_a_hole_in_the_ids_nothing_is_trusted_before_a_snapshot() -> None:
+    """What is missing may have been a restart: the same offsets can be of another text."""
+    follower = following()
+    take(follower, delta(1, 0, "Hello"))
+    assert take(follower, delta(4, 2, "od")) == []
+    assert told(see(follower, turn("running", "Good"))) == [("restart", 0), ("delta", (0, "Good"))]
+    assert told(take(follower, delta(5, 4, "!"), end(6, 5))) == [("delta", (4, "!")), ("end", 5)]
+
+
+def test_an_end_after_a_hole_is_told_by_chat() -> None:
+    follower = following()
+    take(follower, delta(1, 0, "Hello"))
+    assert take(follower, end(9, 5)) == []
+    assert told(see(follower, turn("complete", "World"))) == [("restart", 0), ("delta", (0, "World")), ("end", 5)]
 
 
 def test_a_snapshot_beyond_the_gap_is_not_told_twice() -> None:
@@ -153,11 +173,19 @@ def test_a_snapshot_beyond_the_gap_is_not_told_twice() -> None:
 
 def test_a_restart_forgets_the_text_after_its_offset() -> None:
     follower = following()
-    events = take(
-        follower, delta(1, 0, "Hello wrld"), restart(2, 6), delta(1, 6, "world", attempt=2), end(2, 11, attempt=2)
-    )
+    again = delta(1, 0, "Hello world", attempt=2)
+    events = take(follower, delta(1, 0, "Hxllo"), restart(2, 0), again, end(2, 11, attempt=2))
     assert text_of(events) == "Hello world"
     assert follower.ended
+
+
+def test_an_attempt_that_goes_on_in_the_middle_is_told_when_the_text_before_is_confirmed() -> None:
+    follower = following()
+    events = take(follower, delta(1, 0, "Hello wrld"), restart(2, 6), delta(1, 6, "world", attempt=2))
+    assert (text_of(events), follower.wants_snapshot) == ("Hello wrld", True)
+    events += see(follower, turn("running", "Hello ", attempt=2))
+    events += take(follower, end(2, 11, attempt=2))
+    assert (text_of(events), follower.ended) == ("Hello world", True)
 
 
 def test_an_entry_of_an_earlier_attempt_is_dropped() -> None:
@@ -178,6 +206,13 @@ def test_a_snapshot_of_a_later_attempt_with_other_words_replaces_the_text() -> N
     follower = following()
     take(follower, delta(1, 0, "Hello"))
     assert told(see(follower, turn("running", "Good", attempt=2))) == [("restart", 0), ("delta", (0, "Good"))]
+
+
+def test_an_attempt_that_only_chat_tells_of_has_the_id_that_opens_it() -> None:
+    follower = following()
+    take(follower, delta(1, 0, "Hello"))
+    events = see(follower, turn("running", "Good", attempt=2))
+    assert [(event.kind, event.id) for event in events] == [("restart", "2-0"), ("delta", "2-0")]
 
 
 def test_a_snapshot_of_a_later_attempt_that_goes_on_adds_what_is_new() -> None:
@@ -260,14 +295,13 @@ def test_a_reader_who_comes_back_is_told_what_follows_the_last_event() -> None:
 def test_a_reader_who_comes_back_after_a_hole_gets_the_whole_text() -> None:
     follower = following(turn("running"), resume_after=(1, 4))
     assert take(follower, delta(9, 4, "o!")) == []
-    events = see(follower, turn("running", "Hello"))
-    assert told(events) == [("restart", 0), ("delta", (0, "Hello")), ("delta", (5, "!"))]
+    assert told(see(follower, turn("running", "Hello!"))) == [("restart", 0), ("delta", (0, "Hello!"))]
 
 
 def test_a_reader_who_comes_back_to_an_empty_redis_gets_the_whole_text() -> None:
     follower = following(turn("running"), resume_after=(1, 4))
     assert follower.patience_s == RESUMED_S
-    assert told(see(follower, turn("running", "Hello"))) == [("restart", 0), ("delta", (0, "Hello"))]
+    assert told(see(follower, turn("running", "Hello"))) == [("delta", (0, "Hello"))]
 
 
 def test_a_reader_who_comes_back_after_the_end_gets_it_from_redis_if_that_has_it() -> None:

@@ -126,10 +126,10 @@ async def test_a_flushed_redis_leaves_no_gap(gateway: Gateway) -> None:
         await gateway.publish(running.id, delta(1, 0, "He"))
         await stream.until_text("He")
         await gateway.redis.delete(turn_stream(TurnId(running.id)))
-        gateway.chat.own(LOCAL, running.model_copy(update={"text": "Hell"}))
-        await gateway.publish(running.id, delta(7, 4, "o"), end(8, 5))
+        gateway.chat.own(LOCAL, running.model_copy(update={"text": "Hello"}))
+        await gateway.publish(running.id, delta(7, 4, "o"), delta(8, 5, "!"), end(9, 6))
         reader = await stream.to_end()
-    assert (reader.text, reader.end and reader.end.kind) == ("Hello", "end")
+    assert (reader.text, reader.end and reader.end.kind) == ("Hello!", "end")
 
 
 async def test_a_turn_that_ended_unheard_is_told_from_chat(gateway: Gateway) -> None:
@@ -148,6 +148,7 @@ async def test_a_take_over_replaces_the_text(gateway: Gateway) -> None:
     async with reading(gateway, running) as stream:
         await gateway.publish(running.id, delta(1, 0, "Hxl"))
         await stream.until_text("Hxl")
+        gateway.chat.own(LOCAL, running.model_copy(update={"attempt": 2, "text": "H"}))
         await gateway.publish(running.id, restart(2, 1), delta(1, 1, "ello", attempt=2), end(2, 5, attempt=2))
         reader = await stream.to_end()
     assert (reader.text, reader.last_event_id) == ("Hello", "2-2")

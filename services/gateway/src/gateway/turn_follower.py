@@ -11,19 +11,25 @@ Redis is quick and may lose anything; chat's snapshot is the truth and up to 2 s
 | a snapshot of a later attempt | its text: what is new, or `restart` and all of it |
 | a snapshot, ended | what is missing of the text, chunks and usage not told yet, the terminal event |
 | an entry of an earlier attempt than seen | nothing |
-| `delta` that ends at or before `position` | nothing |
-| `delta` that begins before `position` | the part after it |
+| `delta` that begins before `position` | what of it is after `position`, often nothing |
+| … and says other words than the reader has | `restart` at its offset, and it: a snapshot was of an older text |
 | `delta` that begins at `position` | it, as it came |
 | `delta` or `restart` beyond `position` | nothing yet: it is held until a snapshot covers the gap (`wants_snapshot`) |
-| `restart` | it; the text after its offset is forgotten |
+| `delta` after a hole in the ids | the same: what is missing may have been a `restart` |
+| `restart` to the beginning, or within an attempt | it; the text after its offset is forgotten |
+| `restart` that opens an attempt in the middle | it, when a snapshot has confirmed the text before its offset |
 | a terminal event whose length is `position` | it, and the turn is over |
 | a terminal event of another length | nothing yet: a snapshot is wanted, which tells the rest |
 | anything else | it, as it came |
 
 With a last event id the reader has a text that is not known here. Entries that follow the id without a hole go on from
-there; after a hole, or when Redis has none, a `restart` brings the whole text from a snapshot.
+there; after a hole, or when Redis has none, the whole text comes from a snapshot.
+
+A snapshot that fills a hole must hold the words of the first entry after it: an older one may be of a text that was
+replaced.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -38,7 +44,8 @@ TERMINAL_KINDS = frozenset(kind.encode() for kind in TERMINAL)
 SOON_S = 0.5
 QUEUED_S = 2.0
 QUIET_S = 5.0
-RESUMED_S = 0.5
+RESUMED_S = 2.5
+"""Longer than a checkpoint takes: then a snapshot is no older than what the reader has."""
 
 
 class TurnEvent(NamedTuple):
@@ -65,6 +72,8 @@ class TurnFollower:
         self._text: list[str] = []
         self._position: int | None = 0 if resume_after is None else None
         """`None`: where the reader stands is not known, see the module."""
+        self._is_sure = True
+        """The entries go on from the text that the reader has: nothing was missed that could have replaced it."""
         self._held: list[Entry] = []
         self._told_usage = False
         self._told_chunks = False
@@ -105,7 +114,7 @@ class TurnFollower:
             return self._tell_place(turn)
         if turn.attempt > self._attempt:
             self._begin_attempt(turn)
-            self._agree_on(turn.text)
+            self._take_held(self._held)
         elif self._held:
             self._release_held(turn)
         else:
@@ -117,12 +126,7 @@ class TurnFollower:
             return
         if self._held:
             return self._hold(entry)
-        if self._position is None and entry.kind != b"restart" and entry.id != (self._last[0], self._last[1] + 1):
-            return self._hold(entry)
-        if entry.attempt > self._attempt:
-            self._attempt = entry.attempt
-            self._told_chunks = False
-        self._last, self._queued = entry.id, False
+        self._note(entry)
         if entry.kind == b"delta":
             self._take_delta(entry)
         elif entry.kind == b"restart":
@@ -134,9 +138,19 @@ class TurnFollower:
             self._told_chunks = self._told_chunks or entry.kind == b"chunk"
             self._pass_on(entry)
 
+    def _note(self, entry: Entry) -> None:
+        """Where the stream is now. An attempt opens with `<attempt>-0`, and from there on each id follows another."""
+        if entry.seq > 0 and entry.id != (self._last[0], self._last[1] + 1) and self._position != 0:
+            self._is_sure = False
+        if entry.attempt > self._attempt:
+            self._attempt = entry.attempt
+            self._told_chunks = False
+        self._last, self._queued = entry.id, False
+
     def _take_delta(self, entry: Entry) -> None:
-        delta: dict[str, Any] = orjson.loads(entry.data)
-        offset, text = int(delta["offset"]), str(delta["text"])
+        offset, text = delta_of(entry)
+        if not self._is_sure:
+            return self._hold(entry)
         if self._position is None:
             self._base = self._position = offset
         if offset > self._position:
@@ -144,6 +158,9 @@ class TurnFollower:
         if offset == self._position:
             self._append(text)
             return self._pass_on(entry)
+        if not self._has(offset, text):
+            self._tell("restart", {"attempt": self._attempt, "offset": offset, "reason": "provider_retry"})
+            self._cut(offset)
         rest = text[self._position - offset :]
         if rest:
             event_data = encode({"offset": self._position, "text": rest})
@@ -152,14 +169,16 @@ class TurnFollower:
 
     def _take_restart(self, entry: Entry) -> None:
         offset = int(orjson.loads(entry.data)["offset"])
-        if self._position is not None and offset > self._position:
+        opens_attempt = entry.seq == 0
+        if offset > 0 and (opens_attempt or not self._is_sure or self._position is None or offset > self._position):
             return self._hold(entry)
+        self._is_sure = True
         self._cut(offset)
         self._pass_on(entry)
 
     def _take_end(self, entry: Entry) -> None:
         length = int(orjson.loads(entry.data)["length"])
-        if self._position is not None and length != self._position:
+        if not self._is_sure or (self._position is not None and length != self._position):
             self.wants_snapshot = True
             return
         self.ended = True
@@ -171,15 +190,26 @@ class TurnFollower:
         self.wants_snapshot = True
 
     def _release_held(self, turn: Turn) -> None:
-        """What was held goes on, if the snapshot reaches to where it begins."""
-        first = self._held[0]
-        offset = int(orjson.loads(first.data).get("offset", 0))
-        if len(turn.text) < offset:
+        """What was held goes on, if the snapshot reaches to where it begins and is of the same text."""
+        first, *others = self._held
+        if first.kind == b"restart":
+            offset = int(orjson.loads(first.data)["offset"])
+            if len(turn.text) < offset:
+                return
+            self._agree_on(turn.text[:offset])
+            self._pass_on(first)
+            self._last = first.id
+            return self._take_held(others)
+        if first.kind == b"delta" and not holds(turn.text, *delta_of(first)):
             return
-        self._agree_on(turn.text[:offset] if first.kind == b"restart" else turn.text)
-        held, self._held = self._held, []
+        self._agree_on(turn.text)
+        self._last = first.attempt, first.seq - 1
+        self._take_held([first, *others])
+
+    def _take_held(self, entries: Sequence[Entry]) -> None:
+        self._held = []
         self.wants_snapshot = False
-        for entry in held:
+        for entry in entries:
             self.take_entry(entry)
 
     def _finish(self, turn: Turn) -> None:
@@ -216,35 +246,45 @@ class TurnFollower:
             self._tell("queued", {"place": turn.place})
 
     def _begin_attempt(self, turn: Turn) -> None:
+        """Told with the id that opens the attempt: a reader who comes back goes on with its first words."""
+        opening = stream_id(turn.attempt, 0)
         if self._attempt == 0:
-            self._tell("turn", turn_data(turn))
+            self._tell("turn", turn_data(turn), opening)
         self._attempt = turn.attempt
         self._told_chunks = False
-        self._held = []
-        self.wants_snapshot = False
+        self._agree_on(turn.text, opening)
 
-    def _agree_on(self, text: str) -> None:
+    def _agree_on(self, text: str, event_id: str | None = None) -> None:
         """From here on the reader's text is `text`."""
+        self._is_sure = True
         if self._position is None or not text.startswith(self._known(), self._base):
-            self._tell("restart", {"attempt": self._attempt, "offset": 0, "reason": "worker_lost"})
+            self._tell("restart", {"attempt": self._attempt, "offset": 0, "reason": "worker_lost"}, event_id)
             self._base, self._text, self._position = 0, [], 0
-        self._tell_text(text[self._position :])
+        self._tell_text(text[self._position :], event_id)
 
     def _go_on_with(self, text: str) -> None:
         """A snapshot of the same attempt may be older than what the reader has: then it says nothing new."""
         if self._position is None:
-            self._agree_on(text)
+            self._base = self._position = 0
+            self._tell_text(text)
         elif len(text) > self._position and text.startswith(self._known(), self._base):
             self._tell_text(text[self._position :])
 
-    def _tell_text(self, text: str) -> None:
+    def _tell_text(self, text: str, event_id: str | None = None) -> None:
         if text:
-            self._tell("delta", {"offset": self.position, "text": text})
+            self._tell("delta", {"offset": self.position, "text": text}, event_id)
             self._append(text)
 
     def _append(self, text: str) -> None:
         self._text.append(text)
         self._position = self.position + len(text)
+
+    def _has(self, offset: int, words: str) -> bool:
+        """Whether the reader's text agrees with `words`, as far as it reaches and is known here."""
+        if offset < self._base:
+            return True
+        overlap = self._known()[offset - self._base : offset - self._base + len(words)]
+        return words.startswith(overlap)
 
     def _cut(self, offset: int) -> None:
         self._text = [self._known()[: max(0, offset - self._base)]]
@@ -259,8 +299,17 @@ class TurnFollower:
     def _pass_on(self, entry: Entry) -> None:
         self._out.append(TurnEvent(entry.kind.decode(), entry.data, stream_id(*entry.id)))
 
-    def _tell(self, kind: Kind, data: object) -> None:
-        self._out.append(TurnEvent(kind, encode(data)))
+    def _tell(self, kind: Kind, data: object, event_id: str | None = None) -> None:
+        self._out.append(TurnEvent(kind, encode(data), event_id))
+
+
+def delta_of(entry: Entry) -> tuple[int, str]:
+    delta: dict[str, Any] = orjson.loads(entry.data)
+    return int(delta["offset"]), str(delta["text"])
+
+
+def holds(text: str, offset: int, words: str) -> bool:
+    return text[offset : offset + len(words)] == words
 
 
 def turn_data(turn: Turn) -> TurnData:
