@@ -17,8 +17,9 @@ BACKLOG = 512
 
 
 class BackgroundServer:
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, host: str = HOST) -> None:
         self._app = app
+        self._host = host
         self._port = 0
         self._running: tuple[uvicorn.Server, threading.Thread] | None = None
 
@@ -28,13 +29,13 @@ class BackgroundServer:
 
     @property
     def url(self) -> str:
-        return f"http://{HOST}:{self._port}"
+        return f"http://{self._host}:{self._port}"
 
     def start(self) -> None:
         """Connections are accepted."""
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((HOST, self._port))
+        listening.bind((self._host, self._port))
         listening.listen(BACKLOG)
         self._port = listening.getsockname()[1]
         config = uvicorn.Config(

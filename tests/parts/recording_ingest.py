@@ -27,17 +27,18 @@ PUBLIC_KEY = "0123456789abcdef0123456789abcdef"
 
 
 class RecordingIngest:
-    def __init__(self) -> None:
+    def __init__(self, *, host: str = HOST) -> None:
+        self._host = host
         self._items: list[Item] = []
         self._bodies: list[bytes] = []
         self._lock = threading.Lock()
         self.unreadable: list[str] = []
         route = Route(f"/api/{PROJECT}/envelope/", self._take, methods=["POST"])
-        self._server = BackgroundServer(Starlette(routes=[route]))
+        self._server = BackgroundServer(Starlette(routes=[route]), host=host)
 
     @property
     def dsn(self) -> str:
-        return f"http://{PUBLIC_KEY}@{HOST}:{self._server.port}/{PROJECT}"
+        return f"http://{PUBLIC_KEY}@{self._host}:{self._server.port}/{PROJECT}"
 
     @property
     def items(self) -> list[Item]:

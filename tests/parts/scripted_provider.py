@@ -20,13 +20,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from parts.background_server import BackgroundServer
+from parts.background_server import HOST, BackgroundServer
 from parts.plans import Plan, Refuse, plan, says, text_of
 from parts.provider_answer import CREATED, Answer, Call
 
 
 class ScriptedProvider:
-    def __init__(self, *, models: Sequence[str], api_key: str | None = None) -> None:
+    def __init__(self, *, models: Sequence[str], api_key: str | None = None, host: str = HOST) -> None:
         self._models = list(models)
         self._api_key = api_key
         self._plans: dict[str, list[Plan]] = {}
@@ -36,7 +36,11 @@ class ScriptedProvider:
             Route("/v1/models", self._list_models, methods=["GET"]),
             Route("/v1/chat/completions", self._complete, methods=["POST"]),
         ]
-        self._server = BackgroundServer(Starlette(routes=routes))
+        self._server = BackgroundServer(Starlette(routes=routes), host=host)
+
+    @property
+    def port(self) -> int:
+        return self._server.port
 
     @property
     def base_url(self) -> str:
