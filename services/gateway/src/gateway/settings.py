@@ -42,7 +42,7 @@ class GatewaySettings(ProcessSettings, RedisSettings, DatabaseSettings):
     """The address at which people reach it, whatever stands in between."""
     listen_address: Annotated[str | None, Field(validation_alias="HOPLINE_GATEWAY_LISTEN")] = None
     """The address that it listens on where that is another one: behind a proxy, or behind a port of a container."""
-    trusted_proxies: Annotated[str, Field(validation_alias="HOPLINE_GATEWAY_TRUSTS")] = ""
+    trusted_proxies: Annotated[str, Field(validation_alias="HOPLINE_TRUSTED_PROXIES")] = ""
     """Addresses and networks, with commas between them, whose `X-Forwarded-For` and `-Proto` are believed."""
     port: Annotated[Port, Field(validation_alias="HOPLINE_GATEWAY_PORT")] = 8000
     chat_url: Annotated[ServiceUrl, Field(validation_alias="HOPLINE_CHAT_URL")] = "http://127.0.0.1:8001"

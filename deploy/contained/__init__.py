@@ -1,4 +1,4 @@
-"""What runs in Hopline's containers besides Hopline, each as `python -m containers.<name>`.
+"""What runs in Hopline's containers besides Hopline, each as `python -m contained.<name>`.
 
 | module | when |
 |---|---|

@@ -1,4 +1,4 @@
-"""`python -m containers.start MODULE`: becomes `python -m MODULE`, telling it of Spotlight where that runs.
+"""`python -m contained.start MODULE`: becomes `python -m MODULE`, telling it of Spotlight where that runs.
 
 Which profiles are on is not known to the other containers: a name that Docker's own name server answers for says it.
 Without a DSN and without Spotlight nothing is reported anywhere.

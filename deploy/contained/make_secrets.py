@@ -8,7 +8,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from containers.secret_files import (
+from contained.secret_files import (
     FOLDER,
     GROUPS,
     OWNERS,

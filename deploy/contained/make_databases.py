@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from containers.secret_files import ADMIN, FOLDER, OWNERS, POSTGRES, POSTGRES_PASSWORD, database_url_file
+from contained.secret_files import ADMIN, FOLDER, OWNERS, POSTGRES, POSTGRES_PASSWORD, database_url_file
 
 CONNECT_TIMEOUT_S = 10
 REFUSED = (
