@@ -1,10 +1,11 @@
 """`/conversations` and `/models`."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime
 from redis.asyncio import Redis
 
 from chat import conversations
@@ -22,6 +23,15 @@ from wire.database import Database
 from wire.ids import ConversationId
 from wire.service_tokens import Caller
 
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("This moment is beyond the years that can be told.") from error
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 ConversationPath = Annotated[UuidText, Path(alias="conversation_id")]
 
 
@@ -42,7 +52,7 @@ def conversation_routes(
     async def list_conversations(
         who: Annotated[Caller, Depends(caller)],
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        before: AwareDatetime | None = None,
+        before: Moment | None = None,
     ) -> ConversationPage:
         return await conversations.list_conversations(database, who.person, limit=limit, before=before)
 
