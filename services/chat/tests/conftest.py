@@ -6,9 +6,8 @@ sweep, asks for `empty_database` first.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from sqlalchemy import Row, Table, and_, func, select, text
 from chat.accept_turn import Accepting, accept_turn
 from chat.catalogue import Catalogue
 from chat.conversations import create_conversation
-from chat.keep_leases import LeaseKeeper
 from chat.migrate import MIGRATIONS
 from chat.process_chat_message import Answering
 from chat.provider.client import ProviderClients
@@ -333,75 +331,6 @@ def keys(redis: Redis) -> Keys:
     return Keys(redis)
 
 
-class Relay:
-    """A TCP relay in front of a server, which can be cut and mended: what a server that goes away looks like."""
-
-    def __init__(self, target_port: int) -> None:
-        self._target_port = target_port
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        self.port = free_port()
-
-    async def mend(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-
-    async def cut(self) -> None:
-        """Nobody can connect, and whoever was connected is cut off."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for writer in self._writers:
-            writer.transport.abort()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
-        both = {writer, far_writer}
-        self._writers |= both
-        await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
-        self._writers -= both
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-
-
-@asynccontextmanager
-async def relay_to(port: int) -> AsyncGenerator[Relay]:
-    relay = Relay(port)
-    await relay.mend()
-    try:
-        yield relay
-    finally:
-        await relay.cut()
-
-
-@pytest.fixture
-async def postgres_relay(stack: Stack) -> AsyncIterator[Relay]:
-    async with relay_to(stack.ports["postgres"]) as relay:
-        yield relay
-
-
-@pytest.fixture
-async def valkey_relay(stack: Stack) -> AsyncIterator[Relay]:
-    async with relay_to(stack.ports["valkey"]) as relay:
-        yield relay
-
-
-@pytest.fixture
-async def database_by_relay(stack: Stack, database_url: str, postgres_relay: Relay) -> AsyncIterator[Database]:
-    """The same database, by a way that can be cut."""
-    url = database_url.replace(f":{stack.ports['postgres']}/", f":{postgres_relay.port}/")
-    database = Database(url, application_name="tests by relay")
-    yield database
-    await database.close()
-
-
 @pytest.fixture
 async def publisher(redis: Redis) -> AsyncIterator[EventPublisher]:
     """One whose flusher runs."""
@@ -432,8 +361,3 @@ def answering(
         own_queue=Queue(arq, CHAT_QUEUE),
         tracking_queue=Queue(arq, TRACKING_QUEUE),
     )
-
-
-@pytest.fixture
-def keeper(answering: Answering) -> LeaseKeeper:
-    return LeaseKeeper(answering.database, answering.turns)

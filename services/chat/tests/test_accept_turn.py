@@ -231,7 +231,7 @@ async def test_a_strangers_conversation_answers_as_an_unknown_one(
 async def test_a_text_that_can_not_be_kept_is_refused_by_its_field(
     accepting: Accepting, owner: PersonId, conversation: str, rows: Any, text: str
 ) -> None:
-    new = NewTurn.model_construct(**NewTurn(conversation_id=conversation, text="").model_dump() | {"text": text})
+    new = NewTurn(conversation_id=conversation, text="").model_copy(update={"text": text})
     assert await fields_refused(accepting, owner, new) == ["text"]
     assert await rows.messages(conversation) == []
 

@@ -1,7 +1,6 @@
 """What readers are told goes into Redis streams: in order, at once or in windows, and only under the newest attempt."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -9,10 +8,8 @@ from redis.asyncio import Redis
 
 from chat.publish_events import EventPublisher, publish_last
 from chat.running_turns import RunningTurn
-from local.stack import Stack
 from parts.waiting import until
 from wire.ids import TurnId, new_id
-from wire.queue import connect
 from wire.redis_keys import turn_stream
 from wire.turn_events import TurnData
 
@@ -192,14 +189,6 @@ async def test_another_attempt_does_not_disturb_the_other_turns_of_a_flush(
     flushing.cancel()
     await asyncio.gather(flushing, return_exceptions=True)
     assert (lost.interruption, fine.interruption) == ("lost", None)
-
-
-@pytest.fixture
-async def redis_by_relay(stack: Stack, valkey_relay: Any) -> AsyncIterator[Redis]:
-    url = stack.url("valkey").replace(f":{stack.ports['valkey']}/", f":{valkey_relay.port}/")
-    client = connect(url)
-    yield client
-    await client.aclose()
 
 
 async def test_while_redis_is_away_events_are_dropped_and_later_ones_go_on_with_their_offsets(

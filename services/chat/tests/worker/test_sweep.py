@@ -1,11 +1,10 @@
 """What a crash, a flushed Redis or a tracking service that was away left behind is made good."""
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
-import orjson
 import pytest
 
 from chat.accept_turn import Accepting
@@ -24,36 +23,6 @@ from wire.redis_keys import CHAT_QUEUE, TRACKING_QUEUE, turn_stream
 from wire.telemetry.spans import background_transaction, current_trace_id
 
 pytestmark = pytest.mark.usefixtures("empty_database")
-
-
-@dataclass(slots=True)
-class Tracking:
-    """Tracking's side of the question which events it holds, behind the client's transport."""
-
-    holds: set[str] = field(default_factory=set[str])
-    status: int = 200
-    is_away: bool = False
-    questions: list[list[str]] = field(default_factory=list[list[str]])
-
-    def answer(self, request: httpx.Request) -> httpx.Response:
-        if self.is_away:
-            raise httpx.ConnectError("refused")
-        assert (request.method, request.url.path) == ("POST", "/events/held")
-        ids: list[str] = orjson.loads(request.content)["ids"]
-        self.questions.append(ids)
-        return httpx.Response(self.status, json={"held": [one for one in ids if one in self.holds]})
-
-
-@pytest.fixture
-def tracking() -> Tracking:
-    return Tracking()
-
-
-@pytest.fixture
-async def sweep(answering: Answering, redis: Any, tracking: Tracking) -> AsyncIterator[Sweep]:
-    transport = httpx.MockTransport(tracking.answer)
-    async with httpx.AsyncClient(base_url="http://tracking.test", transport=transport) as client:
-        yield Sweep(answering.database, redis, answering.own_queue, answering.tracking_queue, client)
 
 
 @pytest.fixture
@@ -242,7 +211,7 @@ async def sent(keys: Any, event_id: str) -> list[Any]:
 
 
 async def test_what_tracking_holds_is_deleted_and_what_it_does_not_is_sent_again(
-    sentry: Any, sweep: Sweep, tracking: Tracking, waiting: list[str], rows: Any, keys: Any
+    sentry: Any, sweep: Sweep, tracking: Any, waiting: list[str], rows: Any, keys: Any
 ) -> None:
     [held, missing] = waiting
     tracking.holds = {held}
@@ -257,7 +226,7 @@ async def test_what_tracking_holds_is_deleted_and_what_it_does_not_is_sent_again
 
 
 async def test_an_event_that_was_just_sent_is_not_asked_for(
-    sweep: Sweep, tracking: Tracking, waiting: list[str], rows: Any
+    sweep: Sweep, tracking: Any, waiting: list[str], rows: Any
 ) -> None:
     await rows.change("UPDATE outbox SET sent_at = now()")
     await sweep.outbox()
@@ -265,7 +234,7 @@ async def test_an_event_that_was_just_sent_is_not_asked_for(
 
 
 async def test_an_event_that_was_sent_again_has_its_time(
-    sweep: Sweep, tracking: Tracking, waiting: list[str], rows: Any, keys: Any
+    sweep: Sweep, tracking: Any, waiting: list[str], rows: Any, keys: Any
 ) -> None:
     await sweep.outbox()
     await sweep.outbox()
@@ -275,7 +244,7 @@ async def test_an_event_that_was_sent_again_has_its_time(
 
 @pytest.mark.parametrize("trouble", [{"is_away": True}, {"status": 503}])
 async def test_while_tracking_is_away_the_events_stay(
-    sweep: Sweep, tracking: Tracking, waiting: list[str], rows: Any, keys: Any, trouble: dict[str, Any]
+    sweep: Sweep, tracking: Any, waiting: list[str], rows: Any, keys: Any, trouble: dict[str, Any]
 ) -> None:
     for name, value in trouble.items():
         setattr(tracking, name, value)
@@ -309,7 +278,7 @@ async def test_an_event_of_a_newer_release_is_left_to_it_and_holds_up_no_other(
     assert [len(await sent(keys, event_id)) for event_id in waiting] == [1, 1]
 
 
-async def test_a_large_outbox_is_asked_for_in_parts(sweep: Sweep, tracking: Tracking, rows: Any) -> None:
+async def test_a_large_outbox_is_asked_for_in_parts(sweep: Sweep, tracking: Any, rows: Any) -> None:
     await rows.change(
         """
         INSERT INTO outbox (event_id, job, payload, trace, sent_at)

@@ -46,7 +46,7 @@ def answered(claim: Claim, text: str, **call: Any) -> tuple[RunningTurn, Call]:
     turn = RunningTurn(claim.turn, claim.attempt)
     turn.append(text)
     usage = ReportedUsage(input_tokens=1000, output_tokens=200, cached_tokens=400, reasoning_tokens=50)
-    fields = {"reported": usage, "finish_reason": "stop", "said_anything": True, "duration_ms": 1500}
+    fields: dict[str, Any] = {"reported": usage, "finish_reason": "stop", "said_anything": True, "duration_ms": 1500}
     return turn, Call(claim, 1, **(fields | call))
 
 
