@@ -211,6 +211,16 @@ async def test_an_address_where_nobody_answers_is_unreachable(clients: ProviderC
     assert type(error) is ProviderUnreachable
 
 
+async def test_preparing_asks_nobody_and_the_first_call_is_as_any_other(
+    provider: ScriptedProvider, clients: ProviderClients, catalogue: Catalogue, route: Route, prompt: str
+) -> None:
+    asked = len(provider.calls)
+    clients.prepare(catalogue.providers)
+    assert len(provider.calls) == asked
+    provider.on(prompt, says("Yes"))
+    assert TextDelta("Yes") in await read(clients, route("alpha"), prompt)
+
+
 async def test_leaving_an_answer_stops_the_provider(
     provider: ScriptedProvider, clients: ProviderClients, route: Route, prompt: str
 ) -> None:

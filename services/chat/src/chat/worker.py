@@ -92,6 +92,7 @@ async def _parts(settings: ChatSettings, catalogue: Catalogue, clients: Provider
         for client in (redis, arq, blocking):
             closing.push_async_callback(client.aclose)
         closing.push_async_callback(clients.close)
+        clients.prepare(catalogue.providers)
         tracking = await closing.enter_async_context(_tracking_client(settings))
         turns = RunningTurns()
         publisher = EventPublisher(redis)
@@ -146,7 +147,7 @@ async def _listen_for_stops(blocking: Redis, keeper: LeaseKeeper) -> None:
                 await channel.subscribe(STOPS_CHANNEL)
                 async for message in channel.listen():
                     if message["type"] == "message":
-                        keeper.stop(TurnId(message["data"].decode()))
+                        keeper.stop(TurnId(message["data"].decode(errors="replace")))
         except (RedisError, OSError):
             await asyncio.sleep(RETRY_REDIS_S)
 

@@ -1,6 +1,6 @@
 """Opens a provider's stream through the openai client and translates every failure into one of `chat.errors`."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -22,6 +22,11 @@ class ProviderClients:
 
     def __init__(self) -> None:
         self._clients: dict[Provider, AsyncOpenAI] = {}
+
+    def prepare(self, providers: Iterable[Provider]) -> None:
+        """The first call of each needs to build nothing."""
+        for provider in providers:
+            _ = self._client(provider).chat.completions.with_streaming_response
 
     async def list_models(self, provider: Provider) -> list[str]:
         """The names of a provider's models. Raises whatever the client raises."""
