@@ -105,6 +105,21 @@ async def test_a_list_that_could_not_be_had_is_asked_for_again_soon() -> None:
     assert upstream.asked == 2
 
 
+@pytest.mark.parametrize(
+    ("names", "default"),
+    [
+        (["babbage-002", "chatgpt-latest", "dall-e-3", "gpt-large"], "chatgpt-latest"),
+        (["all-minilm-embed", "llama3"], "llama3"),
+        (["whisper-1"], "whisper-1"),
+        ([], None),
+    ],
+)
+async def test_the_default_is_the_first_whose_name_does_not_speak_against_chatting(
+    names: list[str], default: str | None
+) -> None:
+    assert await Upstream(names).catalogue().default() == default
+
+
 async def test_without_a_list_any_name_is_taken_at_its_word() -> None:
     route = await Upstream(None).catalogue().find("whatever")
     assert route is not None

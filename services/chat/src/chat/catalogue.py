@@ -1,6 +1,7 @@
 """Which models there are and how each is reached: a `models.toml`, or all that one provider lists."""
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from wire.process_settings import UnreadableFile, read_variable
 DISCOVERED_PROVIDER = "openai"
 DISCOVERY_TTL_S = 60.0
 RETRY_DISCOVERY_S = 5.0
+NO_CHAT_MODEL = re.compile(
+    "embed|whisper|tts|dall-e|image|moderation|audio|realtime|transcribe|babbage|davinci|rerank|sora", re.I
+)
 
 log = get_logger(__name__)
 
@@ -78,7 +82,7 @@ class Catalogue:
             return ModelList(default=self._default, models=[_offer(route) for route in self._routes.values()])
         await self._discover()
         routes = [self._discovered_route(name) for name in self._discovered]
-        return ModelList(default=routes[0].id if routes else None, models=[_offer(route) for route in routes])
+        return ModelList(default=_default_of(self._discovered), models=[_offer(route) for route in routes])
 
     async def find(self, name: str) -> ModelRoute | None:
         """The way to a model, or `None` when it is not on offer.
@@ -114,6 +118,12 @@ class Catalogue:
             except Exception as error:  # whatever is wrong with the provider, the last good list still stands
                 log.warning("the provider's models can't be listed", error=type(error).__name__)
             self._asked_at = self._clock()
+
+
+def _default_of(names: list[str]) -> str | None:
+    """A list does not say which models chat. Those whose name speaks against it are offered, but not as the default."""
+    chatting = (name for name in names if not NO_CHAT_MODEL.search(name))
+    return next(chatting, names[0] if names else None)
 
 
 def _routes_of(file: ModelsFile, path: Path) -> dict[str, ModelRoute]:
