@@ -88,7 +88,6 @@ async def process_chat_message(tools: Answering, turn_id: TurnId) -> None:
         log.warning("turn was taken over", turn_id=claim.turn, attempt=claim.attempt)
         await tools.publisher.abandon(turn)
     except asyncio.CancelledError:
-        tools.turns.remove(turn)  # a renewal after this would take the turn back
         await asyncio.shield(_hand_over(tools, claim, turn))
         raise
     finally:
