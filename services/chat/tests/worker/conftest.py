@@ -28,6 +28,10 @@ class Relay:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = free_port()
+        self.first_may_speak = asyncio.Event()
+        """While it is not set, nothing gets through on the first connection."""
+        self.first_may_speak.set()
+        self._next_may_speak = self.first_may_speak
 
     async def mend(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
@@ -41,16 +45,19 @@ class Relay:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        may_speak, self._next_may_speak = self._next_may_speak, asyncio.Event()
+        self._next_may_speak.set()
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
         both = {writer, far_writer}
         self._writers |= both
-        await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
+        await asyncio.gather(_copy(reader, far_writer, may_speak), _copy(far_reader, writer, may_speak))
         self._writers -= both
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, may_speak: asyncio.Event) -> None:
     with contextlib.suppress(OSError):
         while data := await reader.read(65536):
+            await may_speak.wait()
             writer.write(data)
             await writer.drain()
     writer.close()

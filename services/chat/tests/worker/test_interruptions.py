@@ -109,7 +109,7 @@ async def test_a_stop_before_a_word_was_said_stops_too(
 
 
 async def test_a_stop_while_a_failure_waits_to_be_tried_again_is_a_stop_and_no_failure(
-    begin: Begin, keeper: LeaseKeeper, rows: Any, keys: Any, provider: ScriptedProvider, prompt: str
+    sentry: Any, begin: Begin, keeper: LeaseKeeper, rows: Any, keys: Any, provider: ScriptedProvider, prompt: str
 ) -> None:
     midway = await begin(plan(Refuse(500)), says("Never said"))
     await until(lambda: [call.outcome for call in provider.calls_for(prompt)] == ["refused"], "the call has failed")
@@ -118,7 +118,7 @@ async def test_a_stop_while_a_failure_waits_to_be_tried_again_is_a_stop_and_no_f
     row = await rows.turn(midway.id)
     assert (row.state, row.error, row.finish_reason) == ("stopped", None, "stop")
     assert (await keys.stream(midway.id))[-1][2] == {"state": "stopped", "length": 0, "finish_reason": "stop"}
-    assert len(provider.calls_for(prompt)) == 1
+    assert (len(provider.calls_for(prompt)), sentry.errors()) == (1, [])
 
 
 async def test_a_lost_turn_saves_nothing_tells_nothing_and_stops_the_provider(

@@ -151,6 +151,31 @@ async def test_flushes_and_ends_at_once_keep_the_order_and_lose_nothing(publishe
         assert turn.interruption is None
 
 
+async def test_an_end_does_not_overtake_a_flush_that_is_slow(
+    redis_by_relay: Redis, valkey_relay: Any, keys: Any
+) -> None:
+    publisher = EventPublisher(redis_by_relay)
+    turn = a_turn()
+    await publisher.begin(turn, "turn", beginning(turn))
+    valkey_relay.first_may_speak.clear()
+    say(publisher, turn, "Hello")
+    flushing = asyncio.create_task(publisher.run())
+    await until(lambda: turn.next_seq == 2, "the flush is on its way")
+    publisher.event(turn, "end", {"length": 5})
+    ending = asyncio.create_task(publisher.end(turn))
+    await asyncio.wait({ending}, timeout=0.2)  # one that overtakes is through within it
+    valkey_relay.first_may_speak.set()
+    await ending
+    flushing.cancel()
+    await asyncio.gather(flushing, return_exceptions=True)
+    assert [(entry_id, kind) for entry_id, kind, _ in await keys.stream(turn.id)] == [
+        ("1-0", "turn"),
+        ("1-1", "delta"),
+        ("1-2", "end"),
+    ]
+    assert turn.interruption is None
+
+
 async def test_a_superseded_attempt_is_refused_and_interrupted_as_lost(
     silent: EventPublisher, redis: Redis, keys: Any
 ) -> None:

@@ -17,6 +17,7 @@ from chat.running_turns import RunningTurn
 from chat.save_conversation import save_conversation
 from chat.stop_turn import stop_turn
 from chat.stores import turn_store
+from parts.waiting import until
 from wire.contracts.chat import CompletionRequest, ConversationChange, NewTurn, TurnError
 from wire.contracts.jobs import COMPLETE_MODEL_SWITCH, RECORD_USAGE, UsageEvent
 from wire.database import Database
@@ -274,21 +275,66 @@ async def test_a_switch_that_was_made_meanwhile_goes_on_waiting(
     assert (await rows.turn(following.id)).switch["tracking_id"] == switch_id
 
 
-async def test_accepting_and_saving_and_deleting_at_once_block_no_one(
-    accepting: Accepting, database: Database, claim: Claiming, ask: Any, owner: PersonId, redis: Any
+@pytest.fixture
+def all_at_once(database: Database) -> Any:
+    """Starts these one after the other while the conversation is locked, so that they meet when it is free."""
+
+    async def all_at_once(conversation: str, *works: Awaitable[Any]) -> list[Any]:
+        tasks: list[asyncio.Future[Any]] = []
+        async with database.transaction() as connection:
+            await connection.exec_driver_sql(f"SELECT 1 FROM conversations WHERE id = '{conversation}' FOR UPDATE")
+            for count, work in enumerate(works, 1):
+                tasks.append(asyncio.ensure_future(work))
+                await until(lambda count=count: waiting_for_locks(database, count), f"{count} wait")
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    return all_at_once
+
+
+async def waiting_for_locks(database: Database, count: int) -> bool:
+    async with database.transaction() as connection:
+        found = await connection.exec_driver_sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        return found.scalar_one() == count
+
+
+async def test_a_message_that_is_accepted_while_an_answer_is_saved_blocks_no_one(
+    database: Database, claim: Claiming, ask: Any, rows: Any, all_at_once: Any
 ) -> None:
-    for _ in range(5):
-        claimed = await claim()
-        conversation = claimed.conversation
-        results = await asyncio.gather(
-            save_conversation(database, claimed, *answered(claimed, "Hello"), None),
-            ask("Next", conversation_id=conversation),
-            delete_conversation(database, redis, owner, ConversationId(conversation)),
-            stop_turn(database, redis, owner, claimed.turn),
-            return_exceptions=True,
-        )
-        unexpected = [r for r in results if isinstance(r, BaseException) and not isinstance(r, Problem | TurnLost)]
-        assert unexpected == []
+    claimed = await claim()
+    accepted, saved = await all_at_once(
+        claimed.conversation,
+        ask("Next", conversation_id=claimed.conversation),
+        save_conversation(database, claimed, *answered(claimed, "Hello"), None),
+    )
+    assert isinstance(accepted, Problem)
+    assert (accepted.code, len(saved)) == ("turn_in_progress", 1)
+    assert (await rows.turn(claimed.turn)).state == "complete"
+
+
+async def test_a_conversation_that_is_deleted_while_its_answer_is_saved_blocks_no_one(
+    database: Database, claim: Claiming, rows: Any, owner: PersonId, redis: Any, all_at_once: Any
+) -> None:
+    claimed = await claim()
+    deleted, saved = await all_at_once(
+        claimed.conversation,
+        delete_conversation(database, redis, owner, ConversationId(claimed.conversation)),
+        save_conversation(database, claimed, *answered(claimed, "Hello"), None),
+    )
+    assert (deleted, type(saved)) == (None, TurnLost)
+    assert await rows.messages(claimed.conversation) == []
+
+
+async def test_a_turn_that_is_stopped_while_its_answer_is_saved_has_one_end(
+    database: Database, claim: Claiming, rows: Any, owner: PersonId, redis: Any, all_at_once: Any
+) -> None:
+    claimed = await claim()
+    saved, stopped = await all_at_once(
+        claimed.conversation,
+        save_conversation(database, claimed, *answered(claimed, "Hello"), None),
+        stop_turn(database, redis, owner, claimed.turn),
+    )
+    assert (len(saved), stopped.state, stopped.text) == (1, "complete", "Hello")
+    assert len(await rows.messages(claimed.conversation)) == 2
 
 
 async def test_a_completions_request_is_forgotten_with_its_end(
