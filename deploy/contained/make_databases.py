@@ -5,6 +5,7 @@ On every start: a first start that broke off is finished, and a URL that was mad
 
 import asyncio
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,9 @@ import asyncpg
 from contained.secret_files import ADMIN, FOLDER, OWNERS, POSTGRES, POSTGRES_PASSWORD, database_url_file
 
 CONNECT_TIMEOUT_S = 10
+START_TIMEOUT_S = 120.0
+"""PostgreSQL may have to make its first files, or to recover from a crash."""
+TRY_AGAIN_S = 0.2
 REFUSED = (
     f"PostgreSQL refuses the password in the volume with the secrets ({POSTGRES_PASSWORD}): its data were made with "
     "another one. Bring back that volume, or set the password anew as deploy/README.md says."
@@ -21,20 +25,36 @@ REFUSED = (
 
 
 async def make_databases(folder: Path) -> None:
-    host, _, port = POSTGRES.partition(":")
-    admin: Any = await asyncpg.connect(
-        host=host,
-        port=int(port),
-        user=ADMIN,
-        database="postgres",
-        password=(folder / POSTGRES_PASSWORD).read_text().strip(),
-        timeout=CONNECT_TIMEOUT_S,
-    )
+    admin = await _connect((folder / POSTGRES_PASSWORD).read_text().strip())
     try:
         for owner in OWNERS:
             await _make_database(admin, (folder / database_url_file(owner)).read_text().strip())
     finally:
         await admin.close()
+
+
+async def _connect(password: str) -> Any:
+    """As soon as PostgreSQL takes connections.
+
+    Raises:
+        OSError, asyncpg.PostgresError: it still does not after `START_TIMEOUT_S`, or refuses the password.
+    """
+    host, _, port = POSTGRES.partition(":")
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            return await asyncpg.connect(
+                host=host,
+                port=int(port),
+                user=ADMIN,
+                database="postgres",
+                password=password,
+                timeout=CONNECT_TIMEOUT_S,
+            )
+        except (OSError, asyncpg.CannotConnectNowError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(TRY_AGAIN_S)
 
 
 async def _make_database(admin: Any, url: str) -> None:
