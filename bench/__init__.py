@@ -1,0 +1,1 @@
+"""What Hopline costs, measured on the real stack beside a direct call and the plainest pass-through. See README.md."""
