@@ -6,6 +6,7 @@ Runs as their owner and as a member of every group, without any privilege.
 import os
 import secrets
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from contained.secret_files import (
@@ -25,12 +26,12 @@ PASSWORD_BYTES = 32
 REQUIRE_PASSWORD = "requirepass "  # noqa: S105 - a directive
 
 
-def make_missing(folder: Path) -> list[str]:
-    """The names of those that were made."""
-    made = [name for name in GROUPS if not (folder / name).exists()]
+def make_missing(folder: Path, groups: Mapping[str, int]) -> list[str]:
+    """The names of those that were made, of all that have a group here."""
+    made = [name for name in groups if not (folder / name).exists()]
     texts = _new_texts(_redis_password(folder) or _password())
     for name in made:
-        _write(folder / name, texts[name], GROUPS[name])
+        _write(folder / name, texts[name], groups[name])
     return made
 
 
@@ -73,7 +74,7 @@ def _write(path: Path, text: str, group: int) -> None:
 
 def main() -> None:
     try:
-        made = make_missing(FOLDER)
+        made = make_missing(FOLDER, GROUPS)
     except OSError as error:
         sys.exit(f"The secrets can't be made in {error.filename or FOLDER}: {error.strerror}.")
     print(f"secrets: {len(made)} made, {len(GROUPS) - len(made)} kept")

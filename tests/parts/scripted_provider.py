@@ -39,10 +39,6 @@ class ScriptedProvider:
         self._server = BackgroundServer(Starlette(routes=routes), host=host)
 
     @property
-    def port(self) -> int:
-        return self._server.port
-
-    @property
     def base_url(self) -> str:
         return f"{self._server.url}/v1"
 
