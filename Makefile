@@ -2,7 +2,7 @@
 PYTHON ?= python3
 HOPLINE := $(PYTHON) deploy/local/bootstrap.py
 
-.PHONY: help run test check lock stop clean doctor logs person
+.PHONY: help run test check bench lock stop clean doctor logs person
 
 help: ## what can be said here
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ test: ## all tests; pytest's arguments in ARGS="-k words"
 
 check: ## lint, format, types, import contracts, lock files, the page's checks
 	@$(HOPLINE) check
+
+bench: ## what an answer costs; arguments in ARGS="--rounds 3"
+	@$(HOPLINE) bench $(ARGS)
 
 lock: ## write requirements/*.txt from the pyproject files; UPGRADE=1 takes the newest versions
 	@$(HOPLINE) lock $(if $(UPGRADE),--upgrade=1)

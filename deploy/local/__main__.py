@@ -62,6 +62,12 @@ def _test(given: argparse.Namespace) -> int:
     return test(ROOT, given.arguments)
 
 
+def _bench(given: argparse.Namespace) -> int:
+    from .checks import bench
+
+    return bench(ROOT, given.arguments)
+
+
 def _lock(given: argparse.Namespace) -> int:
     from .locks import write
 
@@ -85,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     add("person", _person).add_argument("name")
     add("check", _check)
     add("test", _test).add_argument("arguments", nargs=argparse.REMAINDER)
+    add("bench", _bench).add_argument("arguments", nargs=argparse.REMAINDER)
     add("lock", _lock).add_argument("--upgrade", default="")
     return parser
 

@@ -58,6 +58,14 @@ def test(root: Path, arguments: Sequence[str]) -> int:
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *arguments])  # noqa: S606
 
 
+def bench(root: Path, arguments: Sequence[str]) -> int:
+    """Becomes the benchmarks; see bench/README.md."""
+    sys.stdout.flush()
+    os.chdir(root)
+    env = os.environ | {"PYTHONPATH": f"{root / 'deploy'}{os.pathsep}{root}"}
+    os.execve(sys.executable, [sys.executable, "-m", "bench", *arguments], env)  # noqa: S606
+
+
 def _python_checks() -> list[Check]:
     python = [sys.executable, "-m"]
     return [

@@ -30,7 +30,7 @@ LOCKS = {"run": "requirements/run.txt", "dev": "requirements/dev.txt"}
 UV = "uv>=0.9,<1"
 
 # What each command needs; those that are not here use what there is.
-NEEDS = {"run": "run", "test": "dev", "check": "dev", "lock": "dev"}
+NEEDS = {"run": "run", "test": "dev", "check": "dev", "bench": "dev", "lock": "dev"}
 BUILDS = {"run": ("frontend", "spotlight"), "test": ("frontend", "spotlight")}
 
 
