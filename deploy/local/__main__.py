@@ -68,6 +68,10 @@ def _bench(given: argparse.Namespace) -> int:
     return bench(ROOT, given.arguments)
 
 
+TAKES_ARGUMENTS = (_test, _bench)
+"""What is not known here is theirs: options of pytest and of the benchmarks."""
+
+
 def _lock(given: argparse.Namespace) -> int:
     from .locks import write
 
@@ -90,15 +94,18 @@ def _parser() -> argparse.ArgumentParser:
     add("logs", _logs).add_argument("--name", default="")
     add("person", _person).add_argument("name")
     add("check", _check)
-    add("test", _test).add_argument("arguments", nargs=argparse.REMAINDER)
-    add("bench", _bench).add_argument("arguments", nargs=argparse.REMAINDER)
+    add("test", _test)
+    add("bench", _bench)
     add("lock", _lock).add_argument("--upgrade", default="")
     return parser
 
 
 def main() -> int:
-    given = _parser().parse_args()
+    parser = _parser()
+    given, given.arguments = parser.parse_known_args()
     command: Command = given.command
+    if given.arguments and command not in TAKES_ARGUMENTS:
+        parser.error(f"unknown: {' '.join(given.arguments)}")
     try:
         return command(given)
     except LauncherError as error:
