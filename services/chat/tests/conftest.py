@@ -87,6 +87,13 @@ retries = 0
 """
 
 
+@pytest.fixture(autouse=True)
+async def scopes_of_its_own() -> AsyncIterator[None]:
+    """What a test tells Sentry of its person, its tags and its trace ends with it."""
+    with sentry_sdk.isolation_scope():
+        yield
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with databases(tmp_path_factory.mktemp("state")) as stack:
