@@ -26,6 +26,7 @@ from redis.exceptions import RedisError
 
 from wire.contracts import Readable
 from wire.contracts.jobs import Envelope
+from wire.database import DatabaseUnavailable
 from wire.log import get_logger
 from wire.redis_keys import queue_key, wake_key
 from wire.telemetry.spans import queue_process, report_error
@@ -141,7 +142,10 @@ def stop_on_signals(stop: Callable[[], None]) -> None:
 
 
 async def repeat(name: str, interval_s: float, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Does `work` every `interval_s` until cancelled. An error is reported once and the next turn tries again."""
+    """Does `work` every `interval_s` until cancelled. An error is reported once and the next turn tries again.
+
+    Redis or the database being away is a warning: it is no error of this work's, and `/readyz` tells of it.
+    """
     failing = False
     while True:
         try:
@@ -149,7 +153,7 @@ async def repeat(name: str, interval_s: float, work: Callable[[], Coroutine[Any,
             failing = False
         except Exception as error:  # the end of a unit of work: a sweep must outlive whatever it met
             log.warning("periodic work failed", work=name, error=type(error).__name__)
-            if not failing and not isinstance(error, RedisError | OSError):
+            if not failing and not isinstance(error, RedisError | OSError | DatabaseUnavailable):
                 report_error(error, work=name)
             failing = True
         await asyncio.sleep(interval_s)
