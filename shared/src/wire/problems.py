@@ -2,7 +2,7 @@
 
 `Problem` is the root of every error that a route answers on purpose. Its words are for a person: what happened and what
 to do, nothing internal. Anything else that escapes a route is a 500 with one general sentence; the details are in
-Sentry, under the trace id that the answer names.
+Sentry, under the trace id and the event id that the answer names.
 
 See: https://www.rfc-editor.org/rfc/rfc9457
 """
@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from wire.database import DatabaseUnavailable
-from wire.telemetry.spans import current_trace_id
+from wire.telemetry.spans import current_trace_id, name_event
 
 MEDIA_TYPE = "application/problem+json"
 MAX_FIELD_ERRORS = 20
@@ -41,6 +42,7 @@ class Problem(Exception):
         *,
         errors: Sequence[dict[str, str]] = (),
         headers: dict[str, str] | None = None,
+        event_id: str | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -48,6 +50,7 @@ class Problem(Exception):
         self.detail = detail
         self.errors = list(errors)
         self.headers = headers or {}
+        self.event_id = event_id
 
 
 class NotFound(Problem):
@@ -70,6 +73,8 @@ def problem_body(problem: Problem) -> dict[str, Any]:
     trace_id = current_trace_id()
     if trace_id is not None:
         body["trace_id"] = trace_id
+    if problem.event_id is not None:
+        body["event_id"] = problem.event_id
     return body
 
 
@@ -94,10 +99,11 @@ def as_problem(error: Exception) -> Problem:
         "Something went wrong here. It has been reported; try again.",
         # The server drops the connection after an error of this kind: said, so that nobody sends on it again.
         headers={"Connection": "close"},
+        event_id=name_event(error),
     )
 
 
-def install_problem_handlers(app: FastAPI) -> None:
+def install_problem_handlers(app: Starlette) -> None:
     """Every error of the app's routes is answered as problem details."""
 
     async def answer(_request: Request, error: Exception) -> Response:

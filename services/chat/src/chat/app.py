@@ -16,6 +16,7 @@ from chat.settings import ChatSettings
 from wire.asgi import LimitBody, LogRequests
 from wire.caller import require_caller
 from wire.database import Database
+from wire.deliberate_error import deliberate_error_routes
 from wire.health import Health
 from wire.problems import install_problem_handlers
 from wire.queue import Queue, connect, connect_arq
@@ -66,7 +67,7 @@ def create_app(settings: ChatSettings, catalogue: Catalogue, clients: ProviderCl
     app.add_middleware(LimitBody, max_bytes=MAX_BODY_BYTES)
     app.add_middleware(LogRequests)
     install_problem_handlers(app)
-    app.router.routes.extend(health.routes())
+    app.router.routes.extend([*health.routes(), *deliberate_error_routes(health.name, settings)])
     caller = require_caller(settings.service_key.get_secret_value(), audience="chat")
     app.include_router(conversation_routes(state.database, state.catalogue, state.redis, caller))
     app.include_router(turn_routes(state.accepting, state.redis, caller))

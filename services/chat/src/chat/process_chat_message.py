@@ -28,6 +28,7 @@ from wire.ids import TurnId
 from wire.log import get_logger
 from wire.queue import Queue, QueueUnavailable
 from wire.queue_worker import TryLater
+from wire.telemetry.profiling import profile
 from wire.telemetry.spans import report_error, set_measurements, set_person, tag
 
 RETRY_CLAIM_S = 1.0
@@ -64,6 +65,7 @@ class Answering:
     tracking_queue: Queue
 
 
+@profile(tags={"operation": "answer", "phase": "process"})
 async def process_chat_message(tools: Answering, turn_id: TurnId) -> None:
     """The turn has ended and is saved, or was not to be had, or is another's by now.
 

@@ -20,11 +20,13 @@ from wire.contracts.chat import ENDED_STATES, TurnError, TurnState
 from wire.contracts.jobs import COMPLETE_MODEL_SWITCH, RECORD_USAGE
 from wire.database import Database
 from wire.ids import MessageId
+from wire.telemetry.profiling import profile
 
 Event = tuple[str, Readable]
 """A job on tracking's queue: its name and its payload."""
 
 
+@profile(tags={"operation": "answer", "phase": "save"})
 async def save_conversation(
     database: Database, claim: Claim, turn: RunningTurn, call: Call | None, error: TurnError | None
 ) -> list[Event]:

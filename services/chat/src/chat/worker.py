@@ -11,7 +11,6 @@ import httpx
 import uvloop
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from starlette.applications import Starlette
 
 from chat.catalogue import Catalogue
 from chat.keep_leases import RENEW_EVERY_S, LeaseKeeper
@@ -33,6 +32,7 @@ from wire.redis_keys import CHAT_QUEUE, STOPS_CHANNEL, TRACKING_QUEUE
 from wire.serve import serve_beside
 from wire.service_tokens import NOBODY, ServiceAuth
 from wire.telemetry.setup import stop_telemetry
+from wire.worker_app import worker_app
 
 PROCESS = "chat-worker"
 TRACKING_TIMEOUT_S = 5.0
@@ -60,7 +60,7 @@ async def run_worker(settings: ChatSettings, catalogue: Catalogue, clients: Prov
             parts.queue_worker.stop()
 
         stop_on_signals(stop)
-        app = Starlette(routes=parts.health.routes())
+        app = worker_app(parts.health, settings)
         async with (
             serve_beside(app, host=settings.internal_bind, port=settings.worker_port),
             asyncio.TaskGroup() as background,

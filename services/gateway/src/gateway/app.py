@@ -15,8 +15,9 @@ from gateway.host_guard import HostGuard, is_loopback
 from gateway.identify import Identify
 from gateway.page_config import TUNNEL
 from gateway.parts import Parts
+from gateway.provoke_error import ErrorProvoker
 from gateway.refuse import RefuseLargeBodies, install_error_handlers
-from gateway.routes import about, conversations, monitoring, openai, page, turns, usage
+from gateway.routes import about, conversations, monitoring, openai, page, sentry_check, turns, usage
 from gateway.security_headers import SecurityHeaders
 from gateway.service_client import PROCESS, http_client
 from gateway.settings import GatewaySettings
@@ -81,6 +82,8 @@ def create_app(settings: GatewaySettings, health: Health, drain: Drain) -> FastA
     app.router.routes.extend(health.routes())
     for group in (about, conversations, turns, usage, openai, monitoring):
         app.include_router(group.router)
+    if settings.sentry_test_enabled:
+        app.include_router(sentry_check.router)
     app.mount("/assets", page.assets(settings.static_dir))
     app.include_router(page.page_routes(settings.static_dir))
     return app
@@ -106,19 +109,14 @@ async def _start(settings: GatewaySettings, health: Health, stack: AsyncExitStac
     health.required = {"database": database.ping}
     health.optional = {"redis": ping_redis}
     key = settings.service_key.get_secret_value()
-    others = {
-        "chat": settings.chat_url,
-        "chat-worker": settings.chat_worker_url,
-        "tracking": settings.tracking_url,
-        "tracking-worker": settings.tracking_worker_url,
-    }
     return Parts(
         settings=settings,
         identify=Identify(database, sign_in=settings.sign_in),
         chat=ChatClient(http, url=settings.chat_url, key=key),
         tracking=TrackingClient(http, url=settings.tracking_url, key=key),
         streams=streams,
-        system_health=SystemHealth(http, health, others),
+        system_health=SystemHealth(http, health, settings.urls_of_others),
+        error_provoker=ErrorProvoker(http, settings.urls_of_others),
         tunnel=None if settings.sentry_dsn is None else Tunnel(http, Dsn.parse(settings.sentry_dsn)),
     )
 

@@ -3,7 +3,7 @@
 | error | what happened | does trying again help |
 |---|---|---|
 | `wire.problems.Problem` | the root: a status, a stable code, a sentence for a person | |
-| ├ `ServiceUnavailable` | chat or tracking can't be reached, or answered nonsense | yes |
+| ├ `ServiceUnavailable` | another process can't be reached, or answered nonsense | yes |
 | ├ `SignInRequired` | no key, or one that is unknown or revoked | with another key |
 | ├ `UnknownModel` | a model that is not configured | with another model |
 | ├ `TurnNotFinished` | the gateway stops, or both Redis and chat are away, while a `/v1` call waits | yes |
@@ -16,7 +16,9 @@ from wire.problems import Problem
 
 PARTS = {
     "chat": "The part that holds conversations (chat)",
+    "chat-worker": "The part that writes answers (chat-worker)",
     "tracking": "The part that counts usage (tracking)",
+    "tracking-worker": "The part that keeps the ledger (tracking-worker)",
 }
 
 

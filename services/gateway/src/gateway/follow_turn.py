@@ -19,6 +19,7 @@ from wire.contracts.chat import Turn
 from wire.ids import PersonId, TurnId
 from wire.log import get_logger
 from wire.problems import Problem
+from wire.telemetry.profiling import profile
 from wire.turn_events import HEARTBEAT, HEARTBEAT_S, encode, sse_frame
 
 AWAY_S = 1.0
@@ -144,6 +145,7 @@ async def follow_turn(
                 return
 
 
+@profile(tags={"operation": "answer", "phase": "deliver"})
 async def generate_stream_chunks(events: AsyncGenerator[list[TurnEvent]]) -> AsyncGenerator[bytes]:
     """The events as the bytes of an SSE stream: one write for each batch, a comment where nothing happens."""
     async with aclosing(events):

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from gateway.chat_client import ChatClient
 from gateway.follow_turn import Followable
 from gateway.identify import Identify
+from gateway.provoke_error import ErrorProvoker
 from gateway.settings import GatewaySettings
 from gateway.system_health import SystemHealth
 from gateway.tracking_client import TrackingClient
@@ -27,6 +28,7 @@ class Parts:
     tracking: TrackingClient
     streams: TurnStreams
     system_health: SystemHealth
+    error_provoker: ErrorProvoker
     tunnel: Tunnel | None
     """`None` without a DSN: there is nowhere to send to."""
     errands: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])

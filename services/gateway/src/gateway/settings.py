@@ -65,5 +65,15 @@ class GatewaySettings(ProcessSettings, RedisSettings, DatabaseSettings):
         return frozenset(name for name in names if name)
 
     @property
+    def urls_of_others(self) -> dict[str, str]:
+        """Of every other process, by its name."""
+        return {
+            "chat": self.chat_url,
+            "chat-worker": self.chat_worker_url,
+            "tracking": self.tracking_url,
+            "tracking-worker": self.tracking_worker_url,
+        }
+
+    @property
     def internal_urls(self) -> tuple[str, ...]:
-        return (self.chat_url, self.chat_worker_url, self.tracking_url, self.tracking_worker_url)
+        return tuple(self.urls_of_others.values())

@@ -10,6 +10,7 @@ from tracking.routes import ledger_routes
 from tracking.settings import TrackingSettings
 from wire.asgi import LimitBody, LogRequests
 from wire.database import Database
+from wire.deliberate_error import deliberate_error_routes
 from wire.health import Health
 from wire.problems import install_problem_handlers
 from wire.telemetry.setup import stop_telemetry
@@ -38,7 +39,7 @@ def create_app(settings: TrackingSettings, health: Health) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     install_problem_handlers(app)
-    app.router.routes.extend(health.routes())
+    app.router.routes.extend([*health.routes(), *deliberate_error_routes(PROCESS, settings)])
     app.include_router(ledger_routes(settings.service_key.get_secret_value()))
     app.add_middleware(LimitBody, max_bytes=MAX_BODY_BYTES)
     app.add_middleware(LogRequests)

@@ -10,9 +10,10 @@ from wire.contracts.money import Price, money_text
 from wire.contracts.tracking import SwitchEstimate
 from wire.database import Database
 from wire.ids import ConversationId, PersonId, SwitchId, new_id
-from wire.telemetry.spans import span
+from wire.telemetry.profiling import profile, profiling_span
 
 
+@profile(tags={"operation": "model_switch", "phase": "start"})
 async def track_model_switch(
     database: Database,
     session_id: ConversationId,
@@ -40,21 +41,21 @@ async def track_model_switch(
         started_at=started_at or datetime.now(UTC),
         metadata=metadata or {},
     )
-    with span("function", "track_model_switch"):
+    with profiling_span("DB Insert Model Transition"):
         async with database.transaction() as connection:
             await write_start(connection, start)
     return SwitchId(start.tracking_id)
 
 
+@profile(tags={"operation": "model_switch", "phase": "complete"})
 async def complete_model_switch(database: Database, end: SwitchCompleted) -> None:
     """The switch has its outcome, whether its start has come yet or not. The first outcome stays.
 
     Raises:
         SwitchConflict: the id is another switch's; nothing was changed.
     """
-    with span("function", "complete_model_switch"):
-        async with database.transaction() as connection:
-            await write_completion(connection, end)
+    async with database.transaction() as connection:
+        await write_completion(connection, end)
 
 
 async def switch_estimate(

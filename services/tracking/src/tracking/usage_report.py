@@ -18,6 +18,7 @@ from wire.contracts.tracking import (
 )
 from wire.database import Database
 from wire.ids import ConversationId, PersonId
+from wire.telemetry.profiling import profile
 from wire.telemetry.spans import span
 
 GROUP_FIELDS: dict[GroupBy, str] = {
@@ -40,12 +41,12 @@ async def usage_report(database: Database, owner: PersonId, *, group_by: GroupBy
     )
 
 
+@profile(tags={"operation": "model_usage", "phase": "report"})
 async def get_model_usage_by_session(database: Database, owner: PersonId, session: ConversationId) -> SessionUsage:
     """A conversation's account. One that is unknown, or somebody else's, is an empty one."""
-    with span("function", "get_model_usage_by_session"):
-        async with database.transaction() as connection:
-            models, total = await summed_calls(connection, owner, group_by="model", period=Period(), session=session)
-            switches = await switches_of_session(connection, owner, session)
+    async with database.transaction() as connection:
+        models, total = await summed_calls(connection, owner, group_by="model", period=Period(), session=session)
+        switches = await switches_of_session(connection, owner, session)
     return SessionUsage(
         session_id=session,
         models=[ModelUsage(**_totals(row), model=row.group) for row in models],

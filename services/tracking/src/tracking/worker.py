@@ -3,7 +3,6 @@
 from contextlib import AsyncExitStack
 
 import uvloop
-from starlette.applications import Starlette
 
 from tracking.jobs import ledger_jobs
 from tracking.settings import WorkerSettings
@@ -16,6 +15,7 @@ from wire.queue_worker import QueueWorker, stop_on_signals
 from wire.redis_keys import TRACKING_QUEUE
 from wire.serve import serve_beside
 from wire.telemetry.setup import start_telemetry, stop_telemetry
+from wire.worker_app import worker_app
 
 PROCESS = "tracking-worker"
 MAX_JOBS = 16
@@ -53,7 +53,7 @@ async def run(settings: WorkerSettings) -> None:
 
         stop_on_signals(drain)
         await stack.enter_async_context(
-            serve_beside(Starlette(routes=health.routes()), host=settings.internal_bind, port=settings.port)
+            serve_beside(worker_app(health, settings), host=settings.internal_bind, port=settings.port)
         )
         log.info("tracking-worker takes jobs", health_port=settings.port)
         await worker.run(drain_timeout_s=settings.drain_timeout_s)

@@ -5,5 +5,6 @@
 | `setup` | `start_telemetry`, once a process, before anything else |
 | `sampling` | which traces are kept |
 | `scrub` | what never leaves the process |
-| `spans` | spans, transactions and errors as the services write them |
+| `spans` | spans, transactions, errors and messages as the services write them |
+| `profiling` | what a function or a block takes: `@profile`, `profiling_span`, `timings` |
 """

@@ -2,7 +2,7 @@
 
 import asyncio
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sentry_sdk
 from sentry_sdk.integrations.fastapi import FastApiIntegration
@@ -14,6 +14,9 @@ from sentry_sdk.integrations.starlette import StarletteIntegration
 from wire.process_settings import SentrySettings
 from wire.telemetry.sampling import make_sampler
 from wire.telemetry.scrub import scrub_breadcrumb, scrub_event
+
+if TYPE_CHECKING:
+    from sentry_sdk.types import Event, Hint
 
 FLUSH_TIMEOUT_S = 4.0
 TRANSPORT_QUEUE = 1000
@@ -49,7 +52,7 @@ def start_telemetry(
             include_local_variables=False,
             max_request_body_size="never",
             data_collection=_data_collection(user_info=settings.sentry_send_default_pii),
-            before_send=scrub_event,
+            before_send=_before_send,
             before_send_transaction=scrub_event,
             before_breadcrumb=scrub_breadcrumb,
             transport_queue_size=TRANSPORT_QUEUE,
@@ -75,6 +78,15 @@ async def stop_telemetry() -> None:
     """What is still in memory has been sent, or `FLUSH_TIMEOUT_S` have passed. uvicorn's SIGTERM skips `atexit`."""
     client = sentry_sdk.get_client()
     await asyncio.to_thread(client.close, timeout=FLUSH_TIMEOUT_S)
+
+
+def _before_send(event: "Event", hint: "Hint") -> "Event":
+    """The event without what could hold a person's text, under the id that `name_event` has promised for it."""
+    _, error, _ = hint.get("exc_info") or (None, None, None)
+    promised = getattr(error, "sentry_event_id", None)
+    if promised is not None:
+        event["event_id"] = promised
+    return scrub_event(event, hint)
 
 
 def _data_collection(*, user_info: bool) -> Any:

@@ -1,4 +1,4 @@
-"""Spans, transactions and errors, as the services write them.
+"""Spans, transactions, errors and messages, as the services write them. docs/sentry.md shows each at work.
 
 Work that a request starts is already inside its transaction; `span` adds to it. Work that a queue or a timer starts
 opens a transaction of its own with `queue_process` or `background_transaction`.
@@ -7,12 +7,14 @@ opens a transaction of its own with `queue_process` or `background_transaction`.
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
+from uuid import uuid4
 
 import sentry_sdk
 from sentry_sdk.tracing import Span, TransactionSource
 
 TraceHeaders = dict[str, str]
+Level = Literal["debug", "info", "warning", "error", "fatal"]
 
 
 def current_trace_id() -> str | None:
@@ -119,8 +121,25 @@ def report_error(error: BaseException, **tags: str) -> None:
     with sentry_sdk.new_scope() as scope:
         for name, value in tags.items():
             scope.set_tag(name, value)
-        sentry_sdk.capture_exception(error)
+        error.sentry_event_id = sentry_sdk.capture_exception(error)  # type: ignore[attr-defined]
     error.already_reported = True  # type: ignore[attr-defined]
+
+
+def report_message(message: str, level: Level, **tags: str) -> None:
+    """One event that is no error, in the trace under way. Sentry groups by `message`: what differs belongs in tags."""
+    with sentry_sdk.new_scope() as scope:
+        for name, value in tags.items():
+            scope.set_tag(name, value)
+        sentry_sdk.capture_message(message, level)
+
+
+def name_event(error: BaseException) -> str | None:
+    """The id that the event of this error will have, if the SDK comes to capture it; `None` where nothing is sent."""
+    known: str | None = getattr(error, "sentry_event_id", None)
+    if known is not None or sentry_sdk.get_client().dsn is None:
+        return known
+    error.sentry_event_id = event_id = uuid4().hex  # type: ignore[attr-defined]
+    return event_id
 
 
 def tag(**tags: str | None) -> None:
@@ -129,6 +148,11 @@ def tag(**tags: str | None) -> None:
     for name, value in tags.items():
         if value is not None:
             scope.set_tag(name, value)
+
+
+def set_context(name: str, **values: str | float | bool | None) -> None:
+    """A table of facts under `name` on everything that this unit of work reports from here on. No text of a person."""
+    sentry_sdk.get_isolation_scope().set_context(name, values)
 
 
 def set_person(person_id: str) -> None:

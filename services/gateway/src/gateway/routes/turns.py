@@ -15,6 +15,7 @@ from gateway.turn_streams import EntryId
 from wire.contracts import StrictBody
 from wire.contracts.chat import MAX_IDEMPOTENCY_KEY_CHARS, MessageText, ModelName, NewTurn, Turn, UuidText
 from wire.problems import Problem
+from wire.telemetry.profiling import profile
 from wire.telemetry.spans import tag
 from wire.turn_events import parse_stream_id
 
@@ -36,6 +37,7 @@ class NewMessage(StrictBody):
 
 
 @router.post("/conversations/{conversation_id}/turns")
+@profile(tags={"operation": "answer", "phase": "accept"})
 async def chat_sse(
     request: Request,
     parts: PartsOf,
