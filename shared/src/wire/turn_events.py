@@ -6,7 +6,7 @@
 | `queued` | `QueuedData`: how many turns stand before it | |
 | `delta` | `DeltaData`: text and the offset where it starts | |
 | `chunk` | `ChunkData`: what a provider streams beside plain text | |
-| `restart` | `RestartData`: the text from `offset` on is replaced by what follows (`<attempt>-0`, attempt ≥ 2) | |
+| `restart` | `RestartData`: what follows replaces the text from `offset` on (opens an attempt ≥ 2: `<attempt>-0`) | |
 | `switch` | `SwitchData`: another model goes on, and why | |
 | `usage` | `UsageData`: tokens and money of the answer | |
 | `title` | `TitleData`: the conversation's new title | |
@@ -64,7 +64,7 @@ class ChunkData(TypedDict):
 class RestartData(TypedDict):
     attempt: int
     offset: int
-    reason: Literal["worker_lost", "provider_retry"]
+    reason: Literal["worker_lost", "provider_retry", "not_saved"]
 
 
 class SwitchData(TypedDict):

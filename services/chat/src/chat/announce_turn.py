@@ -29,6 +29,12 @@ async def announce_begin(publisher: EventPublisher, claim: Claim, turn: RunningT
     await publisher.begin(turn, "turn", data)
 
 
+def announce_withdrawal(publisher: EventPublisher, turn: RunningTurn) -> None:
+    """What the readers have of the answer is not kept: they forget it before they hear of the end."""
+    restart: RestartData = {"attempt": turn.attempt, "offset": 0, "reason": "not_saved"}
+    publisher.event(turn, "restart", restart)
+
+
 async def announce_end(
     publisher: EventPublisher, turn: RunningTurn, call: Call | None, error: TurnError | None
 ) -> None:

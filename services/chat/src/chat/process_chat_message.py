@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from chat.announce_turn import announce_begin, announce_end
+from chat.announce_turn import announce_begin, announce_end, announce_withdrawal
 from chat.call_provider import Call, call_provider
 from chat.catalogue import Catalogue
 from chat.claim_turn import FIRST_CALL, Claim, claim_turn, open_call
@@ -41,6 +41,9 @@ INTERNAL = TurnError(
     code="internal_error",
     message="Something went wrong while answering. It has been reported; try again.",
     retryable=True,
+)
+NOT_SAVED = TurnError(
+    code="not_saved", message="The answer could not be saved. It has been reported; try again.", retryable=True
 )
 MODEL_GONE = TurnError(
     code="unknown_model", message="This model is no longer configured. Pick another one.", retryable=False
@@ -107,13 +110,28 @@ async def _answer(tools: Answering, claim: Claim, turn: RunningTurn) -> None:
     except (TurnLost, DatabaseUnavailable):
         raise
     except Exception:  # a bug must not leave the turn running: it ends as failed, and the job reports the error
-        turn.chunks = []  # perhaps it is these that can't be saved
-        events = await _save(tools, claim, turn, None, INTERNAL)
-        await _end(tools, claim, turn, None, INTERNAL, events)
+        await _fail(tools, claim, turn)
         raise
     await _end(tools, claim, turn, call, error, events)
     if call is not None and call.error is not None and call.error.worth_reporting and error is not None:
         report_error(call.error)
+
+
+async def _fail(tools: Answering, claim: Claim, turn: RunningTurn) -> None:
+    """The turn has failed, with as much of the answer as can be saved: a turn that can't end would be tried again."""
+    turn.chunks = []  # perhaps it is these that can't be saved
+    error = INTERNAL
+    try:
+        events = await _save(tools, claim, turn, None, error)
+    except (TurnLost, DatabaseUnavailable):
+        raise
+    except Exception as refused:  # then it is the text: the error of before it is what the job reports
+        log.warning("turn ends without its text", turn_id=claim.turn, error=type(refused).__name__)
+        error = NOT_SAVED
+        turn.withdraw()
+        events = await _save(tools, claim, turn, None, error)
+        announce_withdrawal(tools.publisher, turn)
+    await _end(tools, claim, turn, None, error, events)
 
 
 async def _call_with_retries(tools: Answering, claim: Claim, turn: RunningTurn) -> Call:

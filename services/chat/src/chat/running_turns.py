@@ -30,6 +30,8 @@ class RunningTurn:
     expire_again_at: float = 0.0
     """When its stream's lifetime is set again, by the monotonic clock."""
     checkpointed_length: int = 0
+    withdrawn: str = ""
+    """What was said and can't be saved: the provider is paid for it all the same."""
 
     def append(self, text: str) -> int:
         """The text grows; returns the offset where `text` starts."""
@@ -43,6 +45,11 @@ class RunningTurn:
         self.parts = [text] if text else []
         self.length = len(text)
         self.chunks = []
+
+    def withdraw(self) -> None:
+        """Nothing of the answer is kept."""
+        self.withdrawn = self.text
+        self.restart_at("")
 
     @property
     def text(self) -> str:

@@ -85,7 +85,7 @@ async def _write_events(
         if await settle_call(connection, usage):
             events.append((RECORD_USAGE, usage))
     else:
-        unseen = await settle_open_calls(connection, claim.turn, said=turn.text)
+        unseen = await settle_open_calls(connection, claim.turn, said=turn.withdrawn or turn.text)
         events.extend((RECORD_USAGE, usage) for usage in unseen)
     if claim.switch is not None:
         completed = switch_completed(claim.switch, claim.turn, state=state)

@@ -373,6 +373,24 @@ async def test_chunks_that_can_not_be_saved_cost_the_chunks_and_not_the_turn(
     assert await answer_text(rows, midway.accepted) == "Some text"
 
 
+async def test_a_text_that_can_not_be_saved_costs_the_text_and_not_the_turn(begin: Begin, rows: Any, keys: Any) -> None:
+    gate = Gate()
+    midway = await begin(says_in_two_parts("Some", gate, " text"))
+    await midway.said("Some")
+    midway.running.append("\x00")
+    gate.open()
+    with pytest.raises(Exception, match="invalid byte sequence"):
+        await midway.task
+    row = await rows.turn(midway.id)
+    assert (row.state, row.attempt, row.error["code"]) == ("failed", 1, "not_saved")
+    assert await answer_text(rows, midway.accepted) == ""
+    [call] = await rows.calls(midway.id)
+    assert (call.state, call.output_tokens) == ("aborted", 3)
+    *_, restart, end = await keys.stream(midway.id)
+    assert restart[1:] == ("restart", {"attempt": 1, "offset": 0, "reason": "not_saved"})
+    assert end[1:] == ("error", {**row.error, "length": 0})
+
+
 async def test_a_turn_that_is_wanted_stopped_is_not_begun(
     answering: Answering, ask: Any, rows: Any, provider: ScriptedProvider, prompt: str
 ) -> None:
