@@ -58,6 +58,13 @@ async def completions_are_refused(hopline: Hopline, conversation: str) -> AsyncG
             await connection.execute(f"ALTER TABLE turns DROP CONSTRAINT {name}")
 
 
+async def is_told_again(hopline: Hopline, turn: str) -> bool:
+    """The sweep has told the ledger once more of a call of this turn."""
+    async with _sql(hopline, "chat") as connection:
+        query = "SELECT 1 FROM outbox WHERE event_id LIKE $1 AND sent_at > created_at"
+        return await connection.fetchval(query, f"{turn}:%") is not None
+
+
 @asynccontextmanager
 async def _sql(hopline: Hopline, service: str) -> AsyncGenerator[Any]:
     connection = await asyncpg.connect(hopline.stack.database_url(service))
