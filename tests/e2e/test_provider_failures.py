@@ -37,7 +37,11 @@ async def test_a_provider_that_fails_ends_the_answer_with_a_sentence(
     assert answer.turn is not None
     turn = await ada.turn(answer.turn["turn_id"])
     assert (turn["state"], turn["text"], turn["error"]["code"]) == ("failed", said, code)
-    assert (await ada.answer(conversation, f"{prompt} Again?", model="scripted")).end is not None
+    again = await ada.answer(conversation, f"{prompt} Again?", model="scripted")
+    assert again.text == f"You said: {prompt} Again?"
+    usage = await ada.counted(conversation, 2)
+    assert len(provider.calls_for(prompt)) == (0 if model == UNREACHABLE else 1)
+    assert usage["total"]["calls"] == 2, "one call of each message, also of one that reached nobody"
 
 
 async def test_a_provider_that_is_down_and_comes_back_answers_again(
