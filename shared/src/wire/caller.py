@@ -1,6 +1,6 @@
 """The dependency that guards every route of an internal service."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Header
@@ -10,13 +10,13 @@ from wire.service_tokens import Caller, TokenRefused, read_token
 from wire.telemetry.spans import set_person
 
 
-def require_caller(key: str, *, audience: str) -> Callable[[str | None], Caller]:
-    """A FastAPI dependency that yields who calls.
+def require_caller(key: str, *, audience: str) -> Callable[[str | None], Awaitable[Caller]]:
+    """A FastAPI dependency that yields who calls. (A coroutine: FastAPI runs plain functions in threads.)
 
     Raises (as a problem): 401 when the request has no service token that is good for `audience`.
     """
 
-    def caller(authorization: Annotated[str | None, Header()] = None) -> Caller:
+    async def caller(authorization: Annotated[str | None, Header()] = None) -> Caller:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
             raise Problem(401, "service_token_required", "This service answers signed service tokens only.")

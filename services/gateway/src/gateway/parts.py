@@ -44,7 +44,8 @@ class Parts:
         task.add_done_callback(self.errands.discard)
 
 
-def parts_of(request: Request) -> Parts:
+async def parts_of(request: Request) -> Parts:
+    """A coroutine although it waits for nothing: FastAPI runs plain functions in threads."""
     return cast(Parts, request.state.parts)
 
 

@@ -1,6 +1,6 @@
 """Tracking's HTTP edge. Every route takes a service token for `tracking`; whose rows it sees is in the token."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated
 
@@ -47,7 +47,7 @@ class ReportQuery(BaseModel):
         return end
 
 
-def _database(request: Request) -> Database:
+async def _database(request: Request) -> Database:
     return request.state.database
 
 
@@ -102,13 +102,13 @@ def ledger_routes(service_key: str) -> APIRouter:
     return router
 
 
-CallerOf = Callable[[str | None], Caller]
+CallerOf = Callable[[str | None], Awaitable[Caller]]
 
 
-def _person(caller_of: CallerOf) -> Callable[[Caller], PersonId]:
+def _person(caller_of: CallerOf) -> Callable[[Caller], Awaitable[PersonId]]:
     """A dependency that yields for whom the call is; 403 (as a problem) when it is for nobody."""
 
-    def person(caller: Annotated[Caller, Depends(caller_of)]) -> PersonId:
+    async def person(caller: Annotated[Caller, Depends(caller_of)]) -> PersonId:
         if caller.person == NOBODY:
             raise Problem(403, "person_required", "This is answered for a person only.")
         return caller.person
@@ -116,10 +116,10 @@ def _person(caller_of: CallerOf) -> Callable[[Caller], PersonId]:
     return person
 
 
-def _sweep(caller_of: CallerOf) -> Callable[[Caller], None]:
+def _sweep(caller_of: CallerOf) -> Callable[[Caller], Awaitable[None]]:
     """A dependency that admits calls which no person caused; 403 (as a problem) for any other."""
 
-    def sweep(caller: Annotated[Caller, Depends(caller_of)]) -> None:
+    async def sweep(caller: Annotated[Caller, Depends(caller_of)]) -> None:
         if caller.person != NOBODY:
             raise Problem(403, "sweep_only", "This is answered to a service's own sweep only.")
 

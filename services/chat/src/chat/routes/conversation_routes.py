@@ -1,6 +1,6 @@
 """`/conversations` and `/models`."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -36,7 +36,7 @@ ConversationPath = Annotated[UuidText, Path(alias="conversation_id")]
 
 
 def conversation_routes(
-    database: Database, catalogue: Catalogue, redis: Redis, caller: Callable[..., Caller]
+    database: Database, catalogue: Catalogue, redis: Redis, caller: Callable[..., Awaitable[Caller]]
 ) -> APIRouter:
     router = APIRouter()
 

@@ -1,6 +1,6 @@
 """`/turns`: accept one, read it, stop it."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path
@@ -16,7 +16,7 @@ from wire.service_tokens import Caller
 TurnPath = Annotated[UuidText, Path(alias="turn_id")]
 
 
-def turn_routes(accepting: Accepting, redis: Redis, caller: Callable[..., Caller]) -> APIRouter:
+def turn_routes(accepting: Accepting, redis: Redis, caller: Callable[..., Awaitable[Caller]]) -> APIRouter:
     router = APIRouter()
 
     @router.post("/turns", status_code=202)

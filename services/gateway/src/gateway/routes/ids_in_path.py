@@ -1,4 +1,7 @@
-"""Ids in addresses. What can't be an id is answered as an unknown one is."""
+"""Ids in addresses. What can't be an id is answered as an unknown one is.
+
+Coroutines although they wait for nothing: FastAPI runs plain functions in threads.
+"""
 
 import re
 from typing import Annotated
@@ -11,13 +14,13 @@ from wire.problems import NotFound
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
-def _conversation(conversation_id: str) -> ConversationId:
+async def _conversation(conversation_id: str) -> ConversationId:
     if UUID.fullmatch(conversation_id) is None:
         raise NotFound("conversation")
     return ConversationId(conversation_id)
 
 
-def _turn(turn_id: str) -> TurnId:
+async def _turn(turn_id: str) -> TurnId:
     if UUID.fullmatch(turn_id) is None:
         raise NotFound("turn")
     return TurnId(turn_id)
