@@ -1,22 +1,26 @@
 """A service's own PostgreSQL database: one engine, one way to open a transaction, one error when it is away."""
 
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import asyncpg
 from pydantic import AfterValidator, SecretStr
-from sqlalchemy import make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 CONNECT_TIMEOUT_S = 5
 POOL_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_S = 30
+PING_AFTER_S = 30.0
+"""A connection that lay longer is asked whether it still leads anywhere: asking takes three round trips."""
 
 SCHEMES = ("postgresql", "postgres")
 
+USED_AT = "used_at"
 AWAY_STATES = ("08", "57P", "53")
 """SQLSTATE classes: connection exceptions, shutdown, too few resources."""
 
@@ -49,7 +53,6 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_timeout=POOL_TIMEOUT_S,
-            pool_pre_ping=True,
             hide_parameters=True,  # an error's message would quote them, and they hold people's text
             connect_args={
                 "timeout": CONNECT_TIMEOUT_S,
@@ -57,6 +60,8 @@ class Database:
                 "server_settings": {"application_name": application_name, "jit": "off"},
             },
         )
+        event.listen(self._engine.sync_engine, "checkout", self._refuse_dead)
+        event.listen(self._engine.sync_engine, "checkin", _note_use)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncConnection]:
@@ -71,12 +76,30 @@ class Database:
                 raise DatabaseUnavailable("the database can't be reached") from error
             raise
 
+    def _refuse_dead(self, adapted: Any, record: Any, _proxy: object) -> None:
+        """The pool asks before it hands a connection out. One that its server has closed is known to be dead."""
+        idle_s = time.monotonic() - record.info.get(USED_AT, time.monotonic())
+        if adapted.driver_connection.is_closed() or (idle_s > PING_AFTER_S and not self._leads_anywhere(adapted)):
+            raise InvalidatePoolError
+
+    def _leads_anywhere(self, adapted: Any) -> bool:
+        try:
+            return self._engine.dialect.do_ping(adapted)
+        except Exception as error:
+            if is_unavailable(error):
+                return False
+            raise
+
     async def ping(self) -> None:
         async with self.transaction() as connection:
             await connection.execute(text("SELECT 1"))
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+def _note_use(_adapted: object, record: Any) -> None:
+    record.info[USED_AT] = time.monotonic()
 
 
 def sqlalchemy_url(url: str) -> str:
