@@ -52,8 +52,10 @@ async def accept_turn(tools: Accepting, owner: PersonId, new: NewTurn) -> Accept
     """
     _refuse_unusable(new)
     request_hash = _hash(new)
-    async with tools.database.transaction() as connection:
-        before = await _seen_before(connection, owner, new, request_hash)
+    before = None
+    if new.idempotency_key is not None:
+        async with tools.database.transaction() as connection:
+            before = await _seen_before(connection, owner, new, request_hash)
     accepted = before or await _accept(tools, owner, new, request_hash)
     if accepted.replayed:
         return accepted
@@ -119,7 +121,8 @@ async def _write_turn(
     )
     if row is None:
         raise _KeyTakenMeanwhile
-    await _touch(connection, conversation, new, model, switch)
+    if new.completion is None:
+        await _touch(connection, conversation, new, model, switch)
     return row
 
 
