@@ -1,6 +1,7 @@
 """Sentry's start and end in a process. Called before anything else is built."""
 
 import asyncio
+import logging
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,7 @@ def start_telemetry(
                 SqlalchemyIntegration(),
             ],
         )
+    logging.getLogger("sentry_sdk.errors").setLevel(logging.WARNING)  # or it makes a record of every step, unheard
     for logger in REPORTED_ELSEWHERE:
         ignore_logger(logger)
 
