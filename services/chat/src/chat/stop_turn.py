@@ -26,12 +26,13 @@ async def stop_turn(database: Database, redis: Redis, owner: PersonId, turn: Tur
         row = await turn_store.find_turn(connection, turn, owner, for_update=True)
         if row is None:
             raise NotFound("turn")
+        length = 0
         if row.state == "queued":
-            await end_without_worker(connection, row, None)
+            length = await end_without_worker(connection, row, None)
         elif row.state == "running":
             await turn_store.request_stop(connection, turn)
     if row.state == "queued":
-        await tell_end_without_worker(redis, row, None)
+        await tell_end_without_worker(redis, row, None, length)
     elif row.state == "running":
         await _tell_the_worker(redis, turn)
     log.info("stop requested", turn_id=turn, was=row.state)

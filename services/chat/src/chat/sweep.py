@@ -104,11 +104,12 @@ class Sweep:
     async def _end_given_up(self) -> None:
         async with self.database.transaction() as connection:
             rows = await stranded_turn_store.find_given_up(connection)
+            lengths: list[int] = []
             for row in rows:
                 with background_transaction("end turn", headers=row.trace):
-                    await end_without_worker(connection, row, _error_of(row))
-        for row in rows:
-            await tell_end_without_worker(self.redis, row, _error_of(row))
+                    lengths.append(await end_without_worker(connection, row, _error_of(row)))
+        for row, length in zip(rows, lengths, strict=True):
+            await tell_end_without_worker(self.redis, row, _error_of(row), length)
             _note_end(row)
 
     async def _held(self, event_ids: list[str]) -> set[str]:

@@ -106,6 +106,24 @@ async def test_the_end_of_a_turn_that_is_given_up_comes_after_all_that_its_strea
     assert [entry_id for entry_id, _, _ in await keys.stream(claim.turn)] == ["3-41", "3-42"]
 
 
+async def test_a_given_up_turn_whose_text_is_refused_ends_without_it_and_holds_up_no_other(
+    sweep: Sweep, expired: Any, rows: Any, keys: Any
+) -> None:
+    refused, other = await expired(attempt=3), await expired(attempt=3)
+    await rows.change(
+        f"""ALTER TABLE messages ADD CONSTRAINT refused
+            CHECK (id <> '{refused.turn}' OR text = '') NOT VALID"""
+    )
+    try:
+        await sweep.turns()
+    finally:
+        await rows.change("ALTER TABLE messages DROP CONSTRAINT refused")
+    texts = [(await rows.messages(claim.conversation))[-1].text for claim in (refused, other)]
+    assert texts == ["", "half an ans"]
+    assert [(await rows.turn(claim.turn)).state for claim in (refused, other)] == ["failed", "failed"]
+    assert await keys.stream(refused.turn) == [("3-0", "error", {**GIVEN_UP.model_dump(), "length": 0})]
+
+
 async def test_a_turn_that_is_given_up_is_reported_once_in_its_own_trace(
     sweep: Sweep, expired: Any, sentry: Any
 ) -> None:
