@@ -33,6 +33,7 @@ In each of them the turn ends, and the ledger has one row for each call that the
 """
 
 import asyncio
+import contextlib
 import signal
 import socket
 from collections.abc import AsyncGenerator
@@ -249,13 +250,14 @@ async def test_a_client_that_never_reads_is_in_nobodys_way(
     conversation = await ada.new_conversation()
     async with ada.ask(conversation, prompt) as turn:
         await turn.read_until(lambda reader: reader.text)
-        with never_reading(hopline, turn_of(turn.reader), ada_key):
+        with never_reading(hopline, turn_of(turn.reader), ada_key) as client:
             gate.open()
             answer = await turn.read_to_end()
             await ada.assert_saved(conversation, answer)
             hopline.stack.kill("gateway", signal.SIGTERM)
             await until(lambda: not hopline.stack.is_running("gateway"), "the gateway has ended", timeout_s=10)
             await hopline.bring_back("gateway")
+            assert bytes_left_in(client) < LARGE, "it was sent all of the answer, and held up nothing"
     assert answer.text == hopline.provider.calls_for(prompt)[0].text
     assert len(answer.text) > LARGE
     await assert_counted_once(hopline, ada, conversation, prompt)
@@ -269,3 +271,12 @@ def never_reading(hopline: Hopline, turn: str, key: str) -> socket.socket:
     lines = (f"GET /api/turns/{turn}/events HTTP/1.1", "Host: localhost", f"Authorization: Bearer {key}", "", "")
     client.sendall("\r\n".join(lines).encode())
     return client
+
+
+def bytes_left_in(client: socket.socket) -> int:
+    """How much the other side, which is gone, has sent."""
+    left = 0
+    with contextlib.suppress(ConnectionResetError):
+        while part := client.recv(65536):
+            left += len(part)
+    return left
