@@ -2,10 +2,10 @@
 PYTHON ?= python3
 HOPLINE := $(PYTHON) deploy/local/bootstrap.py
 
-.PHONY: help run test check bench lock stop clean doctor logs person
+.PHONY: help run test check bench lock stop clean doctor logs person sentry-test
 
 help: ## what can be said here
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## prepare what is missing, start everything, show one log; Ctrl-C stops it
 	@$(HOPLINE) run
@@ -36,3 +36,6 @@ logs: ## the last lines, and what comes; NAME=chat-worker for one process
 
 person: ## NAME=anna: one more person and their API key
 	@$(if $(NAME),,$(error say who: make person NAME=anna))$(HOPLINE) person '$(NAME)'
+
+sentry-test: ## every process raises an error on purpose and says what it sent; URL=https://… for a gateway elsewhere
+	@$(HOPLINE) sentry-test $(if $(URL),--url='$(URL)')

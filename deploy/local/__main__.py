@@ -50,6 +50,12 @@ def _person(given: argparse.Namespace) -> int:
     return add_person(ROOT, given.name)
 
 
+def _sentry_test(given: argparse.Namespace) -> int:
+    from .provoke_errors import provoke_errors
+
+    return provoke_errors(ROOT, url=given.url or None)
+
+
 def _check(_: argparse.Namespace) -> int:
     from .checks import check
 
@@ -93,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     add("doctor", _doctor)
     add("logs", _logs).add_argument("--name", default="")
     add("person", _person).add_argument("name")
+    add("sentry-test", _sentry_test).add_argument("--url", default="")
     add("check", _check)
     add("test", _test)
     add("bench", _bench)
