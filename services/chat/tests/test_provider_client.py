@@ -1,6 +1,7 @@
 """Each way in which a real provider can fail is one error of ours, and nothing of ours but the request reaches it."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -230,6 +231,56 @@ async def test_leaving_an_answer_stops_the_provider(
             if item == TextDelta(" time"):
                 break
     await until(lambda: provider.calls_for(prompt)[0].outcome == "abandoned", "the provider has noticed")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [b"data: [DONE]\n\n", b"data: [DONE]\n\n: goodbye\n\n"],
+    ids=["done", "done and a comment"],
+)
+async def test_a_connection_that_brought_a_whole_answer_brings_the_next_one(
+    clients: ProviderClients, end: bytes
+) -> None:
+    chunk = b'data: {"choices":[{"index":0,"delta":{"content":"Yes"},"finish_reason":"stop"}]}\n\n'
+    opened = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]))
+                writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+                for part in (chunk, end):
+                    writer.write(b"%x\r\n%b\r\n" % (len(part), part))
+                await writer.drain()
+                await asyncio.sleep(0)
+                writer.write(b"0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, HOST, 0)
+    route = route_to(f"http://{HOST}:{server.sockets[0].getsockname()[1]}/v1")
+    async with server:
+        for _ in range(3):
+            assert TextDelta("Yes") in await read(clients, route, "Anyone there?")
+        await clients.close()
+    assert opened == 1
+
+
+async def test_an_answer_after_whose_end_the_provider_goes_on_holds_nobody_up(clients: ProviderClients) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        writer.write(b'data: {"choices":[{"index":0,"delta":{"content":"Yes"},"finish_reason":"stop"}]}\n\n')
+        writer.write(b"data: [DONE]\n\n")
+        await reader.read()  # until the caller is gone
+        writer.close()
+
+    server = await asyncio.start_server(serve, HOST, 0)
+    async with server, asyncio.timeout(1):
+        route = route_to(f"http://{HOST}:{server.sockets[0].getsockname()[1]}/v1")
+        assert await read(clients, route, "Anyone there?") == [TextDelta("Yes"), Finished("stop")]
 
 
 async def test_the_models_of_a_provider_are_listed_by_name(clients: ProviderClients, route: Route) -> None:

@@ -1,5 +1,7 @@
 """Opens a provider's stream through the openai client and translates every failure into one of `chat.errors`."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -13,6 +15,7 @@ from chat.errors import ProviderCut, ProviderFailed, ProviderRefused, ProviderSi
 from chat.provider.stream import StreamItem, read_stream
 
 LIST_TIMEOUT_S = 5.0
+READ_OUT_S = 0.05
 NO_KEY = "none"
 """What a provider without a key is sent; the client insists on one."""
 
@@ -37,8 +40,9 @@ class ProviderClients:
     async def stream(
         self, route: ModelRoute, messages: list[dict[str, Any]], parameters: dict[str, Any]
     ) -> AsyncGenerator[AsyncIterator[StreamItem]]:
-        """The items of a streamed answer; leaving the block closes the connection, which stops the provider.
+        """The items of a streamed answer; leaving the block early closes the connection, which stops the provider.
 
+        After a whole answer the connection is kept for the next call.
         `parameters` go to the provider as they are.
 
         Raises:
@@ -54,7 +58,9 @@ class ProviderClients:
                 extra_body=parameters,
                 timeout=timeout,
             ) as response:
-                yield read_stream(_bytes_of(response.iter_bytes()))
+                body = response.iter_bytes()
+                yield read_stream(_bytes_of(body))
+                await _read_out(body)
         except openai.APITimeoutError as error:
             raise _timeout(error) from error
         except openai.APIConnectionError as error:
@@ -73,6 +79,16 @@ class ProviderClients:
             client = AsyncOpenAI(api_key=key, base_url=provider.base_url, max_retries=0)
             self._clients[provider] = client
         return client
+
+
+async def _read_out(body: AsyncIterator[bytes]) -> None:
+    """What follows an answer's last line is the end of the body, and mostly there. Left unread it costs the connection,
+    and with it the next call's time to connect.
+    """
+    with contextlib.suppress(TimeoutError, httpx2.HTTPError):
+        async with asyncio.timeout(READ_OUT_S):
+            async for _ in body:
+                pass
 
 
 async def _bytes_of(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
