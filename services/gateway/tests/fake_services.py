@@ -21,6 +21,8 @@ from wire.service_tokens import Caller, read_token
 from .turns import NOON
 
 SERVICE_KEY = "a key that only the tests of this folder share"
+EVENT_ID = "e" * 32
+"""Of the error that chat raises on purpose."""
 NOTHING = UsageTotal(
     calls=0,
     prompt_tokens=0,
@@ -97,6 +99,7 @@ class FakeChat(FakeService):
                 Route("/conversations", self.conversations, methods=["GET", "POST"]),
                 Route("/conversations/{id}", self.conversation, methods=["GET", "PATCH", "DELETE"]),
                 Route("/readyz", self.readyz),
+                Route("/sentry-test", self.fail),
             ],
             exception_handlers={Problem: _answer_problem},
         )
@@ -108,6 +111,9 @@ class FakeChat(FakeService):
 
     async def readyz(self, _request: Request) -> Response:
         return JSONResponse(self.ready)
+
+    async def fail(self, _request: Request) -> Response:
+        raise self.objection or Problem(500, "internal_error", "Something went wrong here.", event_id=EVENT_ID)
 
     async def models(self, request: Request) -> Response:
         await self.caller(request)
